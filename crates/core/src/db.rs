@@ -1,0 +1,167 @@
+//! Connections, migrations and the check of the schema's version.
+
+use diesel::connection::{CacheSize, SimpleConnection};
+use diesel::pg::PgConnection;
+use diesel::{Connection, ConnectionError, QueryResult, RunQueryDsl, sql_query};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+/// Every migration, compiled in.
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
+
+/// Key of the transaction-level advisory lock that migrators queue for ("kasparro" in ASCII).
+const MIGRATION_LOCK: i64 = 0x6b61_7370_6172_726f;
+
+/// What goes wrong between us and the database as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// No connection could be made.
+    #[error("cannot connect to the database: {0}")]
+    Connect(#[from] ConnectionError),
+    /// A statement failed.
+    #[error("database: {0}")]
+    Query(#[from] diesel::result::Error),
+    /// A migration failed; nothing of it was kept.
+    #[error("migration: {0}")]
+    Migration(String),
+}
+
+/// How the tables fit this program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SchemaState {
+    /// Exactly the tables that this program knows.
+    Current,
+    /// There are no tables yet.
+    Missing,
+    /// Tables of an older program: `migrate` brings them up.
+    Older {
+        /// Newest migration that was applied.
+        applied: String,
+    },
+    /// Tables of a newer program: this one must be replaced.
+    Newer {
+        /// Newest migration that was applied.
+        applied: String,
+    },
+}
+
+/// Opens a connection to a libpq URL or keyword string, in UTC.
+///
+/// # Errors
+/// What libpq says; it names host and user but never the password.
+pub fn connect(url: &str) -> Result<PgConnection, DbError> {
+    let mut connection = PgConnection::establish(url)?;
+    prepare(&mut connection)?;
+    Ok(connection)
+}
+
+/// Brings a fresh connection into the state that the queries of [`crate::store`] count on.
+///
+/// # Errors
+/// When the server refuses the settings.
+pub fn prepare(connection: &mut PgConnection) -> QueryResult<()> {
+    // PgBouncer in transaction mode hands prepared statements to the wrong client: named ones are opt-out.
+    if std::env::var("DB_STATEMENT_CACHE").is_ok_and(|value| value.eq_ignore_ascii_case("off")) {
+        connection.set_prepared_statement_cache_size(CacheSize::Disabled);
+    }
+    connection.batch_execute("set timezone = 'UTC'; set client_min_messages = warning")
+}
+
+/// Applies what is missing and returns the names of the migrations applied now. Any number of
+/// processes may call it at once: one works, the others wait and find nothing to do.
+///
+/// # Errors
+/// When the database cannot be reached, is newer than this program, or a migration fails (it is rolled back).
+pub fn migrate(url: &str) -> Result<Vec<String>, DbError> {
+    // diesel_migrations does not serialise itself. A lock that lives in a transaction works through a
+    // pooler too, so it is held on a connection of its own while the other one migrates.
+    let mut gate = connect(url)?;
+    let mut worker = connect(url)?;
+    gate.transaction(|gate| {
+        gate.batch_execute("set local idle_in_transaction_session_timeout = 0; set local lock_timeout = 0")?;
+        sql_query("select pg_advisory_xact_lock($1)")
+            .bind::<diesel::sql_types::BigInt, _>(MIGRATION_LOCK)
+            .execute(gate)?;
+        worker.batch_execute("set lock_timeout = '5s'")?;
+        let applied = worker
+            .run_pending_migrations(MIGRATIONS)
+            .map_err(|error| DbError::Migration(error.to_string()))?;
+        Ok(applied.iter().map(ToString::to_string).collect())
+    })
+}
+
+/// Reverts every migration: all tables and data are gone. For tests of the down scripts.
+///
+/// # Errors
+/// When a down script fails.
+pub fn revert_all(url: &str) -> Result<(), DbError> {
+    let mut connection = connect(url)?;
+    connection
+        .revert_all_migrations(MIGRATIONS)
+        .map(drop)
+        .map_err(|error| DbError::Migration(error.to_string()))
+}
+
+/// The newest migration that this program knows.
+pub fn known_version() -> String {
+    versions().pop().unwrap_or_default()
+}
+
+fn versions() -> Vec<String> {
+    use diesel::migration::{Migration, MigrationSource};
+    let migrations: Vec<Box<dyn Migration<diesel::pg::Pg>>> = MIGRATIONS.migrations().unwrap_or_default();
+    let mut versions: Vec<_> = migrations.iter().map(|m| m.name().version().to_string()).collect();
+    versions.sort();
+    versions
+}
+
+/// Compares the tables with what this program knows. Changes nothing.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub fn schema_state(connection: &mut PgConnection) -> QueryResult<SchemaState> {
+    use diesel::OptionalExtension;
+    #[derive(diesel::QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        version: String,
+    }
+    let exists =
+        sql_query("select 1 from pg_catalog.pg_tables where tablename = '__diesel_schema_migrations'")
+            .execute(connection)?;
+    if exists == 0 {
+        return Ok(SchemaState::Missing);
+    }
+    let newest = sql_query(
+        "select version::text as version from __diesel_schema_migrations order by version desc limit 1",
+    )
+    .get_result::<Row>(connection)
+    .optional()?;
+    let known = known_version();
+    Ok(match newest {
+        None => SchemaState::Missing,
+        Some(Row { version }) if version == known => SchemaState::Current,
+        Some(Row { version }) if version < known => SchemaState::Older { applied: version },
+        Some(Row { version }) => SchemaState::Newer { applied: version },
+    })
+}
+
+impl SchemaState {
+    /// One sentence for people, with the way out; `None` when all is well.
+    pub fn advice(&self) -> Option<String> {
+        let known = known_version();
+        Some(match self {
+            Self::Current => return None,
+            Self::Missing => "the database has no tables yet: run `kasparro-etl migrate`".to_owned(),
+            Self::Older { applied } => {
+                format!(
+                    "the tables are of version {applied}, this program needs {known}: run `kasparro-etl migrate`"
+                )
+            }
+            Self::Newer { applied } => {
+                format!(
+                    "the tables are of version {applied}, this program knows {known}: use a newer program"
+                )
+            }
+        })
+    }
+}

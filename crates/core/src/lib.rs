@@ -1,0 +1,20 @@
+//! What the loader and the service share: the schema, the unified record model and all SQL.
+//!
+//! * [`schema`]: the tables, as Diesel sees them.
+//! * [`record`] and [`decimal`]: one market observation, digit for digit.
+//! * [`store`]: one module per table or question; the only place with SQL.
+//! * [`db`]: connections, migrations, the version check.
+//! * [`secret`]: settings that may come from a file and are never printed.
+//!
+//! Nothing here knows HTTP, neither that of the sources nor that of the service.
+
+pub mod db;
+pub mod decimal;
+pub mod record;
+#[allow(missing_docs, reason = "the tables are described by COMMENT ON in the migrations")]
+pub mod schema;
+pub mod secret;
+pub mod store;
+
+pub use decimal::Decimal;
+pub use record::{MarketRecord, Reject, RejectCode, Values};

@@ -1,0 +1,237 @@
+//! The tables as Diesel sees them; the migrations carry their description.
+
+diesel::table! {
+    data_sources (source_id) {
+        source_id -> SmallInt,
+        name -> Text,
+        coins -> BigInt,
+        observations -> BigInt,
+        raw_records -> BigInt,
+        batch_number -> BigInt,
+        last_batch_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    etl_runs (run_id) {
+        run_id -> BigInt,
+        source -> Text,
+        status -> Text,
+        success -> Nullable<Bool>,
+        records_processed -> BigInt,
+        started_at -> Timestamptz,
+        ended_at -> Nullable<Timestamptz>,
+        error_message -> Nullable<Text>,
+        program_version -> Text,
+    }
+}
+
+diesel::table! {
+    etl_run_sources (run_id, source) {
+        run_id -> BigInt,
+        source -> Text,
+        status -> Text,
+        failure_kind -> Nullable<Text>,
+        error_message -> Nullable<Text>,
+        batches -> BigInt,
+        extracted -> BigInt,
+        loaded -> BigInt,
+        restated -> BigInt,
+        unchanged -> BigInt,
+        duplicate -> BigInt,
+        rejected -> BigInt,
+        started_at -> Timestamptz,
+        ended_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    etl_lease (source) {
+        source -> Text,
+        owner -> Text,
+        epoch -> BigInt,
+        run_id -> Nullable<BigInt>,
+        expires_at -> Timestamptz,
+        backend_pid -> Nullable<Integer>,
+        backend_start -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    etl_checkpoints (source) {
+        source -> Text,
+        last_processed_id -> Nullable<Text>,
+        last_processed_timestamp -> Nullable<Timestamptz>,
+        cursor -> Jsonb,
+        not_before -> Nullable<Timestamptz>,
+        batch_number -> BigInt,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    raw_api_data (raw_id) {
+        raw_id -> BigInt,
+        source -> Text,
+        url -> Text,
+        status -> SmallInt,
+        content_type -> Nullable<Text>,
+        fetched_at -> Timestamptz,
+        sha256 -> Binary,
+        record_count -> Integer,
+        body -> Binary,
+    }
+}
+
+diesel::table! {
+    csv_files (file_id) {
+        file_id -> BigInt,
+        path -> Text,
+        generation -> Integer,
+        size_bytes -> BigInt,
+        modified_ns -> BigInt,
+        inode -> Text,
+        read_bytes -> BigInt,
+        read_lines -> BigInt,
+        prefix_sha256 -> Binary,
+        as_of -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    raw_csv_data (raw_id) {
+        raw_id -> BigInt,
+        source -> Text,
+        file_id -> BigInt,
+        generation -> Integer,
+        first_line -> BigInt,
+        last_line -> BigInt,
+        first_byte -> BigInt,
+        end_byte -> BigInt,
+        fetched_at -> Timestamptz,
+        sha256 -> Binary,
+        record_count -> Integer,
+        body -> Binary,
+    }
+}
+
+diesel::table! {
+    etl_batches (batch_id) {
+        batch_id -> BigInt,
+        run_id -> BigInt,
+        source -> Text,
+        number -> BigInt,
+        lease_epoch -> BigInt,
+        raw_api_id -> Nullable<BigInt>,
+        raw_csv_id -> Nullable<BigInt>,
+        origin -> Text,
+        extracted -> Integer,
+        loaded -> Integer,
+        restated -> Integer,
+        unchanged -> Integer,
+        duplicate -> Integer,
+        rejected -> Integer,
+        superseded -> Integer,
+        observed_from -> Nullable<Timestamptz>,
+        observed_to -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    coins (coin_id) {
+        coin_id -> Integer,
+        source_id -> SmallInt,
+        crypto_id -> Text,
+    }
+}
+
+diesel::table! {
+    coin_labels (label_id) {
+        label_id -> Integer,
+        coin_id -> Integer,
+        crypto_name -> Nullable<Text>,
+        symbol -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    observations (coin_id, observed_at) {
+        observed_at -> Timestamptz,
+        batch_id -> BigInt,
+        coin_id -> Integer,
+        label_id -> Integer,
+        raw_position -> Integer,
+        rank -> Nullable<Integer>,
+        source_id -> SmallInt,
+        price_usd -> Nullable<Numeric>,
+        market_cap_usd -> Nullable<Numeric>,
+        volume_24h_usd -> Nullable<Numeric>,
+        change_24h_percent -> Nullable<Numeric>,
+        circulating_supply -> Nullable<Numeric>,
+        total_supply -> Nullable<Numeric>,
+        max_supply -> Nullable<Numeric>,
+    }
+}
+
+diesel::table! {
+    coin_latest (coin_id) {
+        coin_id -> Integer,
+        source_id -> SmallInt,
+        observed_at -> Timestamptz,
+        first_observed_at -> Timestamptz,
+        observations -> BigInt,
+        batch_id -> BigInt,
+        label_id -> Integer,
+        raw_position -> Integer,
+        rank -> Nullable<Integer>,
+        price_usd -> Nullable<Numeric>,
+        market_cap_usd -> Nullable<Numeric>,
+        volume_24h_usd -> Nullable<Numeric>,
+        change_24h_percent -> Nullable<Numeric>,
+        circulating_supply -> Nullable<Numeric>,
+        total_supply -> Nullable<Numeric>,
+        max_supply -> Nullable<Numeric>,
+    }
+}
+
+diesel::table! {
+    rejects (reject_id) {
+        reject_id -> BigInt,
+        source -> Text,
+        fingerprint -> Binary,
+        code -> Text,
+        field -> Nullable<Text>,
+        message -> Text,
+        excerpt -> Text,
+        batch_id -> BigInt,
+        raw_position -> Integer,
+        times -> BigInt,
+        first_seen_at -> Timestamptz,
+        last_seen_at -> Timestamptz,
+    }
+}
+
+diesel::joinable!(coins -> data_sources (source_id));
+diesel::joinable!(coin_latest -> coins (coin_id));
+diesel::joinable!(coin_latest -> coin_labels (label_id));
+diesel::joinable!(coin_latest -> etl_batches (batch_id));
+diesel::joinable!(etl_batches -> etl_runs (run_id));
+
+diesel::allow_tables_to_appear_in_same_query!(
+    data_sources,
+    etl_runs,
+    etl_run_sources,
+    etl_lease,
+    etl_checkpoints,
+    raw_api_data,
+    csv_files,
+    raw_csv_data,
+    etl_batches,
+    coins,
+    coin_labels,
+    observations,
+    coin_latest,
+    rejects,
+);

@@ -1,0 +1,83 @@
+//! Settings that are secrets: from the environment or from a file, and never printed.
+
+use std::{env, fmt, fs, path::Path};
+
+/// Longest secret file that is believed to be one, in bytes.
+const MAX_SECRET_BYTES: u64 = 4096;
+
+/// A value that does not show itself in `Debug` output.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a value.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value itself, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// Why a secret could not be read. The text names the variable, never the value.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// Both forms are set.
+    #[error("{name} and {name}_FILE are both set: remove one of them")]
+    Both {
+        /// Name of the variable.
+        name: String,
+    },
+    /// The file cannot be read.
+    #[error("{name}_FILE: cannot read {path}: {reason}")]
+    Unreadable {
+        /// Name of the variable.
+        name: String,
+        /// The file.
+        path: String,
+        /// What the system says.
+        reason: String,
+    },
+}
+
+/// Reads the secret `NAME`, or the file that `NAME_FILE` names, one trailing line end removed.
+/// Empty is the same as unset.
+///
+/// # Errors
+/// When both are set, or when the file is missing, not a regular file, longer than 4 KiB or not UTF-8.
+pub fn from_env(name: &str) -> Result<Option<Secret>, SecretError> {
+    let set = |key: &str| env::var(key).ok().filter(|value| !value.is_empty());
+    let file_key = format!("{name}_FILE");
+    match (set(name), set(&file_key)) {
+        (Some(_), Some(_)) => Err(SecretError::Both { name: name.to_owned() }),
+        (Some(value), None) => Ok(Some(Secret(value))),
+        (None, Some(path)) => {
+            let unreadable =
+                |reason| SecretError::Unreadable { name: name.to_owned(), path: path.clone(), reason };
+            read_secret_file(Path::new(&path)).map(|text| Some(Secret(text))).map_err(unreadable)
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+fn read_secret_file(path: &Path) -> Result<String, String> {
+    let meta = fs::metadata(path).map_err(|error| error.to_string())?;
+    if !meta.is_file() {
+        return Err("not a regular file".to_owned());
+    }
+    if meta.len() > MAX_SECRET_BYTES {
+        return Err(format!("longer than {MAX_SECRET_BYTES} bytes"));
+    }
+    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.is_empty() { Err("the file is empty".to_owned()) } else { Ok(text.to_owned()) }
+}

@@ -1,0 +1,229 @@
+//! `coins`, `coin_labels` and `coin_latest`: the directory and the newest state of each coin.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Numeric, SmallInt, Text, Timestamptz};
+
+use crate::schema::{coin_labels, coin_latest, coins};
+use crate::{Decimal, Values};
+
+/// The newest state of one coin of one source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Latest {
+    /// Time of the newest observation, UTC.
+    pub observed_at: DateTime<Utc>,
+    /// Time of the oldest observation, UTC.
+    pub first_observed_at: DateTime<Utc>,
+    /// Number of observations.
+    pub observations: i64,
+    /// Batch of the newest observation.
+    pub batch_id: i64,
+    /// Name and symbol of the newest observation.
+    pub label_id: i32,
+    /// Place of the newest observation in the raw bytes.
+    pub raw_position: i32,
+    /// Figures of the newest observation.
+    pub values: Values,
+}
+
+/// A coin, with its names and newest state.
+#[derive(Clone, Debug)]
+pub struct Coin {
+    /// The key that observations carry.
+    pub coin_id: i32,
+    /// The id that the source gives it.
+    pub crypto_id: String,
+    /// Every name and symbol that it has had.
+    pub labels: Vec<Label>,
+    /// `None` while it has no observation.
+    pub latest: Option<Latest>,
+}
+
+/// A name and symbol of a coin.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = coin_labels, check_for_backend(diesel::pg::Pg))]
+pub struct Label {
+    /// The key that observations carry.
+    pub label_id: i32,
+    /// As sent; null when the source gives none.
+    pub crypto_name: Option<String>,
+    /// As sent; null when the source gives none.
+    pub symbol: Option<String>,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = coin_latest, check_for_backend(diesel::pg::Pg))]
+struct LatestRow {
+    observed_at: DateTime<Utc>,
+    first_observed_at: DateTime<Utc>,
+    observations: i64,
+    batch_id: i64,
+    label_id: i32,
+    raw_position: i32,
+    rank: Option<i32>,
+    price_usd: Option<Decimal>,
+    market_cap_usd: Option<Decimal>,
+    volume_24h_usd: Option<Decimal>,
+    change_24h_percent: Option<Decimal>,
+    circulating_supply: Option<Decimal>,
+    total_supply: Option<Decimal>,
+    max_supply: Option<Decimal>,
+}
+
+impl From<LatestRow> for Latest {
+    fn from(row: LatestRow) -> Self {
+        Self {
+            observed_at: row.observed_at,
+            first_observed_at: row.first_observed_at,
+            observations: row.observations,
+            batch_id: row.batch_id,
+            label_id: row.label_id,
+            raw_position: row.raw_position,
+            values: Values {
+                rank: row.rank,
+                price_usd: row.price_usd,
+                market_cap_usd: row.market_cap_usd,
+                volume_24h_usd: row.volume_24h_usd,
+                change_24h_percent: row.change_24h_percent,
+                circulating_supply: row.circulating_supply,
+                total_supply: row.total_supply,
+                max_supply: row.max_supply,
+            },
+        }
+    }
+}
+
+/// The coins of a source that have one of these ids.
+///
+/// # Errors
+/// What the database says.
+pub fn find(connection: &mut PgConnection, source_id: i16, crypto_ids: &[&str]) -> QueryResult<Vec<Coin>> {
+    let rows: Vec<(i32, String, Option<LatestRow>)> = coins::table
+        .left_join(coin_latest::table)
+        .filter(coins::crypto_id.eq_any(crypto_ids).and(coins::source_id.eq(source_id)))
+        .select((coins::coin_id, coins::crypto_id, Option::<LatestRow>::as_select()))
+        .load(connection)?;
+    let ids: Vec<i32> = rows.iter().map(|row| row.0).collect();
+    let mut labels: std::collections::HashMap<i32, Vec<Label>> = std::collections::HashMap::new();
+    let label_rows: Vec<(i32, Label)> = coin_labels::table
+        .filter(coin_labels::coin_id.eq_any(&ids))
+        .order(coin_labels::label_id)
+        .select((coin_labels::coin_id, Label::as_select()))
+        .load(connection)?;
+    for (coin_id, label) in label_rows {
+        labels.entry(coin_id).or_default().push(label);
+    }
+    let coin = |(coin_id, crypto_id, latest): (i32, String, Option<LatestRow>)| Coin {
+        coin_id,
+        crypto_id,
+        labels: labels.remove(&coin_id).unwrap_or_default(),
+        latest: latest.map(Latest::from),
+    };
+    Ok(rows.into_iter().map(coin).collect())
+}
+
+/// Creates coins and returns their keys in the order given.
+///
+/// # Errors
+/// What the database says; a coin that exists is a unique violation.
+pub fn insert(connection: &mut PgConnection, source_id: i16, crypto_ids: &[&str]) -> QueryResult<Vec<i32>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Integer)]
+        coin_id: i32,
+    }
+    let rows: Vec<Row> = sql_query(
+        "with new as (insert into coins (source_id, crypto_id) select $1, id from unnest($2) as id returning coin_id, crypto_id) \
+         select new.coin_id from unnest($2) with ordinality as wanted (id, place) join new on new.crypto_id = wanted.id \
+          order by wanted.place",
+    )
+    .bind::<SmallInt, _>(source_id)
+    .bind::<Array<Text>, _>(crypto_ids)
+    .load(connection)?;
+    Ok(rows.into_iter().map(|row| row.coin_id).collect())
+}
+
+/// A name and symbol to be created.
+pub struct NewLabel<'a> {
+    /// The coin.
+    pub coin_id: i32,
+    /// As sent.
+    pub crypto_name: Option<&'a str>,
+    /// As sent.
+    pub symbol: Option<&'a str>,
+}
+
+/// Creates labels and returns their keys in the order given.
+///
+/// # Errors
+/// What the database says.
+pub fn insert_labels(connection: &mut PgConnection, labels: &[NewLabel<'_>]) -> QueryResult<Vec<i32>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Integer)]
+        label_id: i32,
+    }
+    // The keys are drawn first, so that they come back in the order of the input whatever the insert does.
+    let rows: Vec<Row> = sql_query(
+        "with wanted as materialized ( \
+            select nextval(pg_get_serial_sequence('coin_labels', 'label_id'))::integer as label_id, coin_id, crypto_name, symbol, place \
+              from unnest($1, $2, $3) with ordinality as w (coin_id, crypto_name, symbol, place)), \
+         new as (insert into coin_labels (label_id, coin_id, crypto_name, symbol) \
+                 select label_id, coin_id, crypto_name, symbol from wanted) \
+         select label_id from wanted order by place",
+    )
+    .bind::<Array<Integer>, _>(labels.iter().map(|l| l.coin_id).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Text>>, _>(labels.iter().map(|l| l.crypto_name).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Text>>, _>(labels.iter().map(|l| l.symbol).collect::<Vec<_>>())
+    .load(connection)?;
+    Ok(rows.into_iter().map(|row| row.label_id).collect())
+}
+
+/// Writes the newest state of coins, each once.
+///
+/// # Errors
+/// What the database says.
+pub fn save_latest(
+    connection: &mut PgConnection,
+    source_id: i16,
+    states: &[(i32, &Latest)],
+) -> QueryResult<()> {
+    fn column<T>(states: &[(i32, &Latest)], value: impl Fn(&Latest) -> T) -> Vec<T> {
+        states.iter().map(|(_, latest)| value(latest)).collect()
+    }
+    let number = |value: fn(&Values) -> Option<&Decimal>| -> Vec<Option<Decimal>> {
+        column(states, |latest| value(&latest.values).cloned())
+    };
+    sql_query(
+        "insert into coin_latest (source_id, coin_id, observed_at, first_observed_at, observations, batch_id, label_id, \
+                raw_position, rank, price_usd, market_cap_usd, volume_24h_usd, change_24h_percent, \
+                circulating_supply, total_supply, max_supply) \
+         select $1, n.* from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) as n \
+         on conflict (coin_id) do update set \
+            observed_at = excluded.observed_at, first_observed_at = excluded.first_observed_at, \
+            observations = excluded.observations, batch_id = excluded.batch_id, label_id = excluded.label_id, \
+            raw_position = excluded.raw_position, rank = excluded.rank, price_usd = excluded.price_usd, \
+            market_cap_usd = excluded.market_cap_usd, volume_24h_usd = excluded.volume_24h_usd, \
+            change_24h_percent = excluded.change_24h_percent, circulating_supply = excluded.circulating_supply, \
+            total_supply = excluded.total_supply, max_supply = excluded.max_supply",
+    )
+    .bind::<SmallInt, _>(source_id)
+    .bind::<Array<Integer>, _>(states.iter().map(|(coin_id, _)| *coin_id).collect::<Vec<_>>())
+    .bind::<Array<Timestamptz>, _>(column(states, |l| l.observed_at))
+    .bind::<Array<Timestamptz>, _>(column(states, |l| l.first_observed_at))
+    .bind::<Array<BigInt>, _>(column(states, |l| l.observations))
+    .bind::<Array<BigInt>, _>(column(states, |l| l.batch_id))
+    .bind::<Array<Integer>, _>(column(states, |l| l.label_id))
+    .bind::<Array<Integer>, _>(column(states, |l| l.raw_position))
+    .bind::<Array<Nullable<Integer>>, _>(column(states, |l| l.values.rank))
+    .bind::<Array<Nullable<Numeric>>, _>(number(|v| v.price_usd.as_ref()))
+    .bind::<Array<Nullable<Numeric>>, _>(number(|v| v.market_cap_usd.as_ref()))
+    .bind::<Array<Nullable<Numeric>>, _>(number(|v| v.volume_24h_usd.as_ref()))
+    .bind::<Array<Nullable<Numeric>>, _>(number(|v| v.change_24h_percent.as_ref()))
+    .bind::<Array<Nullable<Numeric>>, _>(number(|v| v.circulating_supply.as_ref()))
+    .bind::<Array<Nullable<Numeric>>, _>(number(|v| v.total_supply.as_ref()))
+    .bind::<Array<Nullable<Numeric>>, _>(number(|v| v.max_supply.as_ref()))
+    .execute(connection)
+    .map(drop)
+}

@@ -1,0 +1,63 @@
+//! `csv_files`: how far each file has been read.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::upsert::excluded;
+
+use crate::schema::csv_files;
+
+/// How far a file has been read, and how to tell whether it grew or was replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = csv_files, check_for_backend(diesel::pg::Pg))]
+pub struct FileState {
+    /// Absolute path; the key.
+    pub path: String,
+    /// Grows by one when the file was replaced by one that does not begin with what was read.
+    pub generation: i32,
+    /// Size in bytes when last read.
+    pub size_bytes: i64,
+    /// Modification time in nanoseconds since 1970, UTC.
+    pub modified_ns: i64,
+    /// Device and inode.
+    pub inode: String,
+    /// Bytes from the beginning that are loaded.
+    pub read_bytes: i64,
+    /// Line ends within `read_bytes`.
+    pub read_lines: i64,
+    /// SHA-256 of the first `read_bytes` bytes.
+    pub prefix_sha256: Vec<u8>,
+    /// The `observed_at` of rows without a time of their own.
+    pub as_of: DateTime<Utc>,
+}
+
+/// Every file that was read before.
+///
+/// # Errors
+/// What the database says.
+pub fn all(connection: &mut PgConnection) -> QueryResult<Vec<FileState>> {
+    csv_files::table.select(FileState::as_select()).load(connection)
+}
+
+/// Writes the state of one file and returns its key.
+///
+/// # Errors
+/// What the database says.
+pub fn save(connection: &mut PgConnection, state: &FileState) -> QueryResult<i64> {
+    diesel::insert_into(csv_files::table)
+        .values(state)
+        .on_conflict(csv_files::path)
+        .do_update()
+        .set((
+            csv_files::generation.eq(excluded(csv_files::generation)),
+            csv_files::size_bytes.eq(excluded(csv_files::size_bytes)),
+            csv_files::modified_ns.eq(excluded(csv_files::modified_ns)),
+            csv_files::inode.eq(excluded(csv_files::inode)),
+            csv_files::read_bytes.eq(excluded(csv_files::read_bytes)),
+            csv_files::read_lines.eq(excluded(csv_files::read_lines)),
+            csv_files::prefix_sha256.eq(excluded(csv_files::prefix_sha256)),
+            csv_files::as_of.eq(excluded(csv_files::as_of)),
+            csv_files::updated_at.eq(diesel::dsl::now),
+        ))
+        .returning(csv_files::file_id)
+        .get_result(connection)
+}

@@ -1,0 +1,76 @@
+//! `coin_latest`: the newest observation of a coin, and how many there are.
+
+use diesel::prelude::*;
+
+use super::listed::Observation;
+use crate::schema::{coin_labels, coin_latest, coins, data_sources, etl_batches};
+
+/// The newest observation of a coin by `observed_at`, over all sources or by one of them.
+/// `None` when no source has such a coin.
+///
+/// # Errors
+/// What the database says.
+pub fn newest(
+    connection: &mut PgConnection,
+    crypto_id: &str,
+    source_id: Option<i16>,
+) -> QueryResult<Option<Observation>> {
+    let mut query = coin_latest::table
+        .inner_join(coins::table.inner_join(data_sources::table))
+        .inner_join(coin_labels::table)
+        .inner_join(etl_batches::table)
+        .filter(coins::crypto_id.eq(crypto_id))
+        .order((coin_latest::observed_at.desc(), coin_latest::coin_id.desc()))
+        .limit(1)
+        .select((
+            coin_latest::coin_id,
+            coin_latest::observed_at,
+            coin_latest::batch_id,
+            etl_batches::created_at,
+            data_sources::name,
+            coins::crypto_id,
+            coin_labels::crypto_name,
+            coin_labels::symbol,
+            coin_latest::rank,
+            coin_latest::price_usd,
+            coin_latest::market_cap_usd,
+            coin_latest::volume_24h_usd,
+            coin_latest::change_24h_percent,
+            coin_latest::circulating_supply,
+            coin_latest::total_supply,
+            coin_latest::max_supply,
+        ))
+        .into_boxed();
+    if let Some(source_id) = source_id {
+        query = query.filter(coins::source_id.eq(source_id));
+    }
+    query.first(connection).optional()
+}
+
+/// The keys of the coins that have this id, one per source or that of one source.
+///
+/// # Errors
+/// What the database says.
+pub fn coin_ids(
+    connection: &mut PgConnection,
+    crypto_id: &str,
+    source_id: Option<i16>,
+) -> QueryResult<Vec<i32>> {
+    let mut query = coins::table.filter(coins::crypto_id.eq(crypto_id)).select(coins::coin_id).into_boxed();
+    if let Some(source_id) = source_id {
+        query = query.filter(coins::source_id.eq(source_id));
+    }
+    query.load(connection)
+}
+
+/// Number of observations of these coins, from the counters.
+///
+/// # Errors
+/// What the database says.
+pub fn observation_count(connection: &mut PgConnection, coin_ids: &[i32]) -> QueryResult<i64> {
+    let counts: Vec<i64> = coin_latest::table
+        .filter(coin_latest::coin_id.eq_any(coin_ids))
+        .select(coin_latest::observations)
+        .load(connection)?;
+    Ok(counts.iter().sum())
+}

@@ -1,0 +1,22 @@
+//! All SQL of the workspace: one module per table or question.
+//!
+//! Functions take a connection and return `QueryResult`; they know neither HTTP nor the formats of the
+//! sources. A batch is written by [`lease::fence`], [`raw`], [`source::count_batch`], [`batch`], [`observation`],
+//! [`coin`], [`reject`], [`run::count_batch`] and [`checkpoint`], in one transaction that the loader opens.
+
+pub mod batch;
+pub mod checkpoint;
+pub mod coin;
+pub mod csv_file;
+pub mod latest;
+pub mod lease;
+pub mod listed;
+pub mod observation;
+pub mod page;
+pub mod raw;
+pub mod reject;
+pub mod run;
+pub mod source;
+mod statement;
+pub mod stats;
+pub mod version;

@@ -1,0 +1,248 @@
+//! `observations`: what each source said of each coin at each time.
+
+use std::io::Write;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use diesel::pg::CopyFormat;
+use diesel::prelude::*;
+use diesel::result::Error;
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Bool, Date, Integer, Nullable, Numeric, Timestamptz};
+
+use crate::schema::observations;
+use crate::{Decimal, Values};
+
+/// One row of `observations`, without what the whole batch shares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The coin.
+    pub coin_id: i32,
+    /// The source's time, or that of reading, UTC.
+    pub observed_at: DateTime<Utc>,
+    /// Name and symbol that were sent.
+    pub label_id: i32,
+    /// Place in the raw bytes of the batch.
+    pub raw_position: i32,
+    /// The figures.
+    pub values: Values,
+}
+
+diesel::define_sql_function!(fn ensure_observation_partition(wanted: Date) -> Bool);
+
+/// Makes the partition of a month; `true` when it was not there. To be called outside the transaction of
+/// a batch: a partition that stays empty after a kill does no harm, a lock held for long would.
+///
+/// # Errors
+/// What the database says.
+pub fn ensure_partition(connection: &mut PgConnection, month: NaiveDate) -> QueryResult<bool> {
+    diesel::select(ensure_observation_partition(month)).get_result(connection)
+}
+
+/// An observation as stored.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The batch whose values it carries.
+    pub batch_id: i64,
+    /// Name and symbol.
+    pub label_id: i32,
+    /// The figures.
+    pub values: Values,
+}
+
+#[derive(QueryableByName)]
+#[diesel(table_name = observations)]
+struct Found {
+    coin_id: i32,
+    observed_at: DateTime<Utc>,
+    batch_id: i64,
+    label_id: i32,
+    rank: Option<i32>,
+    price_usd: Option<Decimal>,
+    market_cap_usd: Option<Decimal>,
+    volume_24h_usd: Option<Decimal>,
+    change_24h_percent: Option<Decimal>,
+    circulating_supply: Option<Decimal>,
+    total_supply: Option<Decimal>,
+    max_supply: Option<Decimal>,
+}
+
+impl From<Found> for ((i32, DateTime<Utc>), Stored) {
+    fn from(row: Found) -> Self {
+        let values = Values {
+            rank: row.rank,
+            price_usd: row.price_usd,
+            market_cap_usd: row.market_cap_usd,
+            volume_24h_usd: row.volume_24h_usd,
+            change_24h_percent: row.change_24h_percent,
+            circulating_supply: row.circulating_supply,
+            total_supply: row.total_supply,
+            max_supply: row.max_supply,
+        };
+        ((row.coin_id, row.observed_at), Stored { batch_id: row.batch_id, label_id: row.label_id, values })
+    }
+}
+
+/// The observations that exist under these keys.
+///
+/// # Errors
+/// What the database says.
+pub fn find(
+    connection: &mut PgConnection,
+    keys: &[(i32, DateTime<Utc>)],
+) -> QueryResult<Vec<((i32, DateTime<Utc>), Stored)>> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<Found> = sql_query(
+        "select o.coin_id, o.observed_at, o.batch_id, o.label_id, o.rank, o.price_usd, o.market_cap_usd, \
+                o.volume_24h_usd, o.change_24h_percent, o.circulating_supply, o.total_supply, o.max_supply \
+           from unnest($1, $2) as wanted (coin_id, observed_at) \
+           join observations o on o.coin_id = wanted.coin_id and o.observed_at = wanted.observed_at",
+    )
+    .bind::<Array<Integer>, _>(keys.iter().map(|key| key.0).collect::<Vec<_>>())
+    .bind::<Array<Timestamptz>, _>(keys.iter().map(|key| key.1).collect::<Vec<_>>())
+    .load(connection)?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// Appends rows that do not exist, by COPY in the binary format.
+///
+/// # Errors
+/// What the database says; a key that exists is a unique violation.
+pub fn append(connection: &mut PgConnection, source_id: i16, batch_id: i64, rows: &[Row]) -> QueryResult<()> {
+    use observations as o;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let bytes = encode(source_id, batch_id, rows);
+    // In the order of `encode`.
+    let columns = (
+        o::observed_at,
+        o::batch_id,
+        o::coin_id,
+        o::label_id,
+        o::raw_position,
+        o::rank,
+        o::source_id,
+        o::price_usd,
+        o::market_cap_usd,
+        o::volume_24h_usd,
+        o::change_24h_percent,
+        o::circulating_supply,
+        o::total_supply,
+        o::max_supply,
+    );
+    let write = |out: &mut dyn Write| {
+        out.write_all(&bytes).map_err(|error| Error::SerializationError(Box::new(error)))
+    };
+    diesel::copy_from(o::table)
+        .from_raw_data(columns, write)
+        .with_format(CopyFormat::Binary)
+        .execute(connection)
+        .map(drop)
+}
+
+/// Number of columns that [`append`] writes.
+const COLUMNS: i16 = 14;
+/// Signature, flags and length of the header extension of the binary format of COPY.
+const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+const NULL: i32 = -1;
+
+fn encode(source_id: i16, batch_id: i64, rows: &[Row]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(COPY_HEADER.len() + rows.len() * 190 + 2);
+    out.extend_from_slice(COPY_HEADER);
+    for row in rows {
+        out.extend_from_slice(&COLUMNS.to_be_bytes());
+        field(&mut out, &postgres_micros(row.observed_at).to_be_bytes());
+        field(&mut out, &batch_id.to_be_bytes());
+        field(&mut out, &row.coin_id.to_be_bytes());
+        field(&mut out, &row.label_id.to_be_bytes());
+        field(&mut out, &row.raw_position.to_be_bytes());
+        match row.values.rank {
+            Some(rank) => field(&mut out, &rank.to_be_bytes()),
+            None => out.extend_from_slice(&NULL.to_be_bytes()),
+        }
+        field(&mut out, &source_id.to_be_bytes());
+        for number in row.values.numbers() {
+            numeric_field(&mut out, number);
+        }
+    }
+    out.extend_from_slice(&(-1_i16).to_be_bytes());
+    out
+}
+
+fn field(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&(bytes.len() as i32).to_be_bytes());
+    out.extend_from_slice(bytes);
+}
+
+fn numeric_field(out: &mut Vec<u8>, number: Option<&Decimal>) {
+    let Some(number) = number else {
+        return out.extend_from_slice(&NULL.to_be_bytes());
+    };
+    let at = out.len();
+    out.extend_from_slice(&[0; 4]);
+    number.write_numeric(out);
+    let length = (out.len() - at - 4) as i32;
+    out[at..at + 4].copy_from_slice(&length.to_be_bytes());
+}
+
+/// Microseconds since 2000-01-01, as the server counts.
+fn postgres_micros(time: DateTime<Utc>) -> i64 {
+    const EPOCH_2000: i64 = 946_684_800_000_000;
+    time.timestamp_micros() - EPOCH_2000
+}
+
+impl Values {
+    /// The decimals in the order of the columns.
+    fn numbers(&self) -> [Option<&Decimal>; 7] {
+        [
+            self.price_usd.as_ref(),
+            self.market_cap_usd.as_ref(),
+            self.volume_24h_usd.as_ref(),
+            self.change_24h_percent.as_ref(),
+            self.circulating_supply.as_ref(),
+            self.total_supply.as_ref(),
+            self.max_supply.as_ref(),
+        ]
+    }
+}
+
+/// Gives existing rows other values.
+///
+/// # Errors
+/// What the database says; [`Error::NotFound`] when a row does not exist.
+pub fn restate(connection: &mut PgConnection, batch_id: i64, rows: &[Row]) -> QueryResult<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let number = |at: usize| -> Vec<Option<Decimal>> {
+        rows.iter().map(|row| row.values.numbers()[at].cloned()).collect()
+    };
+    let updated = sql_query(
+        "update observations o \
+            set batch_id = $1, label_id = n.label_id, raw_position = n.raw_position, rank = n.rank, \
+                price_usd = n.price_usd, market_cap_usd = n.market_cap_usd, volume_24h_usd = n.volume_24h_usd, \
+                change_24h_percent = n.change_24h_percent, circulating_supply = n.circulating_supply, \
+                total_supply = n.total_supply, max_supply = n.max_supply \
+           from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) as n (coin_id, observed_at, label_id, \
+                raw_position, rank, price_usd, market_cap_usd, volume_24h_usd, change_24h_percent, \
+                circulating_supply, total_supply, max_supply) \
+          where o.coin_id = n.coin_id and o.observed_at = n.observed_at",
+    )
+    .bind::<BigInt, _>(batch_id)
+    .bind::<Array<Integer>, _>(rows.iter().map(|row| row.coin_id).collect::<Vec<_>>())
+    .bind::<Array<Timestamptz>, _>(rows.iter().map(|row| row.observed_at).collect::<Vec<_>>())
+    .bind::<Array<Integer>, _>(rows.iter().map(|row| row.label_id).collect::<Vec<_>>())
+    .bind::<Array<Integer>, _>(rows.iter().map(|row| row.raw_position).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Integer>>, _>(rows.iter().map(|row| row.values.rank).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Numeric>>, _>(number(0))
+    .bind::<Array<Nullable<Numeric>>, _>(number(1))
+    .bind::<Array<Nullable<Numeric>>, _>(number(2))
+    .bind::<Array<Nullable<Numeric>>, _>(number(3))
+    .bind::<Array<Nullable<Numeric>>, _>(number(4))
+    .bind::<Array<Nullable<Numeric>>, _>(number(5))
+    .bind::<Array<Nullable<Numeric>>, _>(number(6))
+    .execute(connection)?;
+    if updated == rows.len() { Ok(()) } else { Err(Error::NotFound) }
+}

@@ -1,0 +1,106 @@
+//! `raw_api_data` and `raw_csv_data`: the exact bytes. The same bytes are kept once.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+
+use crate::schema::{raw_api_data, raw_csv_data};
+
+/// An HTTP body as received.
+#[derive(Insertable)]
+#[diesel(table_name = raw_api_data)]
+pub struct NewBody<'a> {
+    /// The source.
+    pub source: &'a str,
+    /// The request, without secrets.
+    pub url: &'a str,
+    /// HTTP status.
+    pub status: i16,
+    /// Content type as sent.
+    pub content_type: Option<&'a str>,
+    /// When it came, UTC.
+    pub fetched_at: DateTime<Utc>,
+    /// SHA-256 of the bytes.
+    pub sha256: &'a [u8],
+    /// Records inside.
+    pub record_count: i32,
+    /// The bytes.
+    pub body: &'a [u8],
+}
+
+/// A chunk of a file as read.
+#[derive(Insertable)]
+#[diesel(table_name = raw_csv_data)]
+pub struct NewChunk<'a> {
+    /// The source.
+    pub source: &'a str,
+    /// The file.
+    pub file_id: i64,
+    /// Which of the files that have stood under this path.
+    pub generation: i32,
+    /// Number of the first line, from 1.
+    pub first_line: i64,
+    /// Number of the last line.
+    pub last_line: i64,
+    /// Offset of the first byte.
+    pub first_byte: i64,
+    /// Offset behind the last byte.
+    pub end_byte: i64,
+    /// When it was read, UTC.
+    pub fetched_at: DateTime<Utc>,
+    /// SHA-256 of the bytes.
+    pub sha256: &'a [u8],
+    /// Records inside.
+    pub record_count: i32,
+    /// The bytes.
+    pub body: &'a [u8],
+}
+
+/// Where the bytes are, and whether they were kept only now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Key of the row.
+    pub raw_id: i64,
+    /// False when the same bytes had come before.
+    pub is_new: bool,
+}
+
+/// Keeps a body.
+///
+/// # Errors
+/// What the database says.
+pub fn keep_body(connection: &mut PgConnection, body: &NewBody<'_>) -> QueryResult<Kept> {
+    // Looked up first: on an unchanged body the bytes need not travel at all.
+    let known = raw_api_data::table
+        .filter(raw_api_data::source.eq(body.source).and(raw_api_data::sha256.eq(body.sha256)))
+        .select(raw_api_data::raw_id)
+        .first(connection)
+        .optional()?;
+    if let Some(raw_id) = known {
+        return Ok(Kept { raw_id, is_new: false });
+    }
+    let raw_id = diesel::insert_into(raw_api_data::table)
+        .values(body)
+        .returning(raw_api_data::raw_id)
+        .get_result(connection)?;
+    Ok(Kept { raw_id, is_new: true })
+}
+
+/// Keeps a chunk.
+///
+/// # Errors
+/// What the database says.
+pub fn keep_chunk(connection: &mut PgConnection, chunk: &NewChunk<'_>) -> QueryResult<Kept> {
+    let known = raw_csv_data::table
+        .filter(raw_csv_data::source.eq(chunk.source).and(raw_csv_data::sha256.eq(chunk.sha256)))
+        .select(raw_csv_data::raw_id)
+        .first(connection)
+        .optional()?;
+    if let Some(raw_id) = known {
+        return Ok(Kept { raw_id, is_new: false });
+    }
+    let raw_id = diesel::insert_into(raw_csv_data::table)
+        .values(chunk)
+        .returning(raw_csv_data::raw_id)
+        .get_result(connection)?;
+    Ok(Kept { raw_id, is_new: true })
+}

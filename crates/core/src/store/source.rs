@@ -1,0 +1,80 @@
+//! `data_sources`: the sources and their counters.
+
+use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{Nullable, Timestamptz};
+
+use crate::schema::data_sources;
+
+/// The two keys of a source.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = data_sources, check_for_backend(diesel::pg::Pg))]
+pub struct SourceKey {
+    /// What observations carry.
+    pub source_id: i16,
+    /// What people see.
+    pub name: String,
+}
+
+/// Finds or creates a source and the rows that belong to it.
+///
+/// # Errors
+/// What the database says.
+pub fn register(connection: &mut PgConnection, name: &str) -> QueryResult<SourceKey> {
+    let find = |connection: &mut PgConnection| {
+        data_sources::table
+            .filter(data_sources::name.eq(name))
+            .select(SourceKey::as_select())
+            .first(connection)
+            .optional()
+    };
+    if let Some(key) = find(connection)? {
+        return Ok(key);
+    }
+    diesel::insert_into(data_sources::table)
+        .values(data_sources::name.eq(name))
+        .on_conflict_do_nothing()
+        .execute(connection)?;
+    diesel::insert_into(crate::schema::etl_lease::table)
+        .values(crate::schema::etl_lease::source.eq(name))
+        .on_conflict_do_nothing()
+        .execute(connection)?;
+    find(connection)?.ok_or(diesel::result::Error::NotFound)
+}
+
+/// What a batch adds to the counters of its source.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Added {
+    /// Coins that were not known.
+    pub coins: i64,
+    /// Observations that did not exist.
+    pub observations: i64,
+    /// Records in raw bytes that were not kept yet.
+    pub raw_records: i64,
+}
+
+/// Counts one more batch and returns its number.
+///
+/// # Errors
+/// What the database says.
+pub fn count_batch(connection: &mut PgConnection, source_id: i16, added: Added) -> QueryResult<i64> {
+    diesel::update(data_sources::table.find(source_id))
+        .set((
+            data_sources::batch_number.eq(data_sources::batch_number + 1),
+            data_sources::coins.eq(data_sources::coins + added.coins),
+            data_sources::observations.eq(data_sources::observations + added.observations),
+            data_sources::raw_records.eq(data_sources::raw_records + added.raw_records),
+            data_sources::last_batch_at.eq(sql::<Nullable<Timestamptz>>("clock_timestamp()")),
+        ))
+        .returning(data_sources::batch_number)
+        .get_result(connection)
+}
+
+/// The time of the database.
+///
+/// # Errors
+/// What the database says.
+pub fn database_time(connection: &mut PgConnection) -> QueryResult<DateTime<Utc>> {
+    diesel::select(sql::<Timestamptz>("clock_timestamp()")).get_result(connection)
+}

@@ -1,0 +1,34 @@
+//! The version of what the tables show: one tiny row per source, written by the transaction of each batch.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use serde::Serialize;
+
+use crate::schema::data_sources;
+
+/// The state of one source after its newest committed batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Queryable, Selectable)]
+#[diesel(table_name = data_sources, check_for_backend(diesel::pg::Pg))]
+pub struct SourceState {
+    /// Key of the source.
+    pub source_id: i16,
+    /// Name of the source.
+    pub name: String,
+    /// Number of its observations.
+    pub observations: i64,
+    /// Number of records inside its raw bodies or chunks.
+    pub raw_records: i64,
+    /// Number of its newest committed batch, 0 before the first.
+    pub batch_number: i64,
+    /// When that batch was written, UTC; `None` before the first.
+    pub last_batch_at: Option<DateTime<Utc>>,
+}
+
+/// Every source by name. Two equal answers mean that no batch was committed in between, so whatever was read
+/// between them belongs to this version: a snapshot without a transaction, which a pooler could not keep.
+///
+/// # Errors
+/// What the database says.
+pub fn sources(connection: &mut PgConnection) -> QueryResult<Vec<SourceState>> {
+    data_sources::table.order(data_sources::name).select(SourceState::as_select()).load(connection)
+}

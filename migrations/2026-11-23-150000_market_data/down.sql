@@ -1,0 +1,17 @@
+drop view cleaned_data;
+drop table rejects;
+drop table coin_latest;
+drop function ensure_observation_partition(date);
+drop table observation_partitions;
+drop table observations;
+drop table coin_labels;
+drop table coins;
+drop table etl_batches;
+drop table raw_csv_data;
+drop table csv_files;
+drop table raw_api_data;
+drop table etl_checkpoints;
+drop table etl_lease;
+drop table etl_run_sources;
+drop table etl_runs;
+drop table data_sources;
