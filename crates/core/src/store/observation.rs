@@ -7,7 +7,7 @@ use diesel::pg::CopyFormat;
 use diesel::prelude::*;
 use diesel::result::Error;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Bool, Date, Integer, Nullable, Numeric, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Date, Integer, Nullable, Numeric, Timestamptz};
 
 use crate::schema::observations;
 use crate::{Decimal, Values};
@@ -27,7 +27,10 @@ pub struct Row {
     pub values: Values,
 }
 
-diesel::define_sql_function!(fn ensure_observation_partition(wanted: Date) -> Bool);
+diesel::define_sql_function! {
+    /// Defined in the migrations.
+    fn ensure_observation_partition(wanted: Date) -> Bool;
+}
 
 /// Makes the partition of a month; `true` when it was not there. To be called outside the transaction of
 /// a batch: a partition that stays empty after a kill does no harm, a lock held for long would.
@@ -37,6 +40,9 @@ diesel::define_sql_function!(fn ensure_observation_partition(wanted: Date) -> Bo
 pub fn ensure_partition(connection: &mut PgConnection, month: NaiveDate) -> QueryResult<bool> {
     diesel::select(ensure_observation_partition(month)).get_result(connection)
 }
+
+/// Coin and time of an observation.
+pub type Key = (i32, DateTime<Utc>);
 
 /// An observation as stored.
 #[derive(Clone, Debug)]
@@ -66,7 +72,7 @@ struct Found {
     max_supply: Option<Decimal>,
 }
 
-impl From<Found> for ((i32, DateTime<Utc>), Stored) {
+impl From<Found> for (Key, Stored) {
     fn from(row: Found) -> Self {
         let values = Values {
             rank: row.rank,
@@ -86,10 +92,7 @@ impl From<Found> for ((i32, DateTime<Utc>), Stored) {
 ///
 /// # Errors
 /// What the database says.
-pub fn find(
-    connection: &mut PgConnection,
-    keys: &[(i32, DateTime<Utc>)],
-) -> QueryResult<Vec<((i32, DateTime<Utc>), Stored)>> {
+pub fn find(connection: &mut PgConnection, keys: &[Key]) -> QueryResult<Vec<(Key, Stored)>> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }

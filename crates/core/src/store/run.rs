@@ -52,13 +52,31 @@ pub fn begin(connection: &mut PgConnection, sources: &str, version: &str) -> Que
         .get_result(connection)
 }
 
-/// Opens the record of one source within a run.
+/// Opens the record of one source within a run, whose lease the run holds.
 ///
 /// # Errors
 /// What the database says.
 pub fn begin_source(connection: &mut PgConnection, run_id: i64, source: &str) -> QueryResult<()> {
     diesel::insert_into(etl_run_sources::table)
         .values((etl_run_sources::run_id.eq(run_id), etl_run_sources::source.eq(source)))
+        .execute(connection)
+        .map(drop)
+}
+
+/// Records that a source was left to another run.
+///
+/// # Errors
+/// What the database says.
+pub fn skip_source(connection: &mut PgConnection, run_id: i64, source: &str) -> QueryResult<()> {
+    use etl_run_sources as t;
+    // In one statement: a row that is running without a lease is taken for the remains of a dead run.
+    diesel::insert_into(t::table)
+        .values((
+            t::run_id.eq(run_id),
+            t::source.eq(source),
+            t::status.eq("skipped"),
+            t::ended_at.eq(diesel::dsl::now),
+        ))
         .execute(connection)
         .map(drop)
 }
@@ -88,7 +106,7 @@ pub fn count_batch(
         .map(drop)
 }
 
-/// Closes the record of one source. Does nothing when it is closed already.
+/// Closes the record of one source. A process that lives knows better than whoever took it for dead.
 ///
 /// # Errors
 /// What the database says.
@@ -102,7 +120,7 @@ pub fn finish_source(
     sql_query(
         "update etl_run_sources \
             set status = $3, failure_kind = $4, error_message = $5, ended_at = clock_timestamp() \
-          where run_id = $1 and source = $2 and status = 'running'",
+          where run_id = $1 and source = $2",
     )
     .bind::<BigInt, _>(run_id)
     .bind::<Text, _>(source)
@@ -137,7 +155,7 @@ pub fn finish(
             "update etl_runs \
                 set status = $2, success = $3, error_message = $4, ended_at = clock_timestamp(), \
                     records_processed = (select coalesce(sum(extracted), 0) from etl_run_sources where run_id = $1) \
-              where run_id = $1 and status = 'running'",
+              where run_id = $1",
         )
         .bind::<BigInt, _>(run_id)
         .bind::<Text, _>(status)

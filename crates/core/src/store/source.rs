@@ -5,7 +5,7 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Timestamptz};
 
-use crate::schema::data_sources;
+use crate::schema::{data_sources, etl_lease};
 
 /// The two keys of a source.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
@@ -17,30 +17,34 @@ pub struct SourceKey {
     pub name: String,
 }
 
-/// Finds or creates a source and the rows that belong to it.
+/// Finds or creates a source, with its lease.
 ///
 /// # Errors
 /// What the database says.
 pub fn register(connection: &mut PgConnection, name: &str) -> QueryResult<SourceKey> {
-    let find = |connection: &mut PgConnection| {
-        data_sources::table
-            .filter(data_sources::name.eq(name))
-            .select(SourceKey::as_select())
-            .first(connection)
-            .optional()
-    };
-    if let Some(key) = find(connection)? {
+    if let Some(key) = find(connection, name)? {
         return Ok(key);
     }
-    diesel::insert_into(data_sources::table)
-        .values(data_sources::name.eq(name))
-        .on_conflict_do_nothing()
-        .execute(connection)?;
-    diesel::insert_into(crate::schema::etl_lease::table)
-        .values(crate::schema::etl_lease::source.eq(name))
-        .on_conflict_do_nothing()
-        .execute(connection)?;
-    find(connection)?.ok_or(diesel::result::Error::NotFound)
+    // Both or none: a source without a lease could never be loaded.
+    connection.transaction(|connection| {
+        diesel::insert_into(data_sources::table)
+            .values(data_sources::name.eq(name))
+            .on_conflict_do_nothing()
+            .execute(connection)?;
+        diesel::insert_into(etl_lease::table)
+            .values(etl_lease::source.eq(name))
+            .on_conflict_do_nothing()
+            .execute(connection)
+    })?;
+    find(connection, name)?.ok_or(diesel::result::Error::NotFound)
+}
+
+fn find(connection: &mut PgConnection, name: &str) -> QueryResult<Option<SourceKey>> {
+    data_sources::table
+        .filter(data_sources::name.eq(name))
+        .select(SourceKey::as_select())
+        .first(connection)
+        .optional()
 }
 
 /// What a batch adds to the counters of its source.

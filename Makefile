@@ -1,0 +1,78 @@
+# Kasparro. `make` lists what there is. What needs more than a line is in crates/localpg.
+
+TARGET  := $(or $(CARGO_TARGET_DIR),target)
+LOCALPG := $(TARGET)/release/kasparro-localpg
+COMPOSE := docker compose -f docker/compose.yaml
+
+# The vendored OpenSSL is configured by perl; without these modules of it the programs are built without TLS to Postgres.
+PERL_MODULES := -MIPC::Cmd -MFindBin -MFile::Compare -MFile::Copy -MTime::Piece
+ifneq ($(shell perl $(PERL_MODULES) -e 'print 1' 2>/dev/null),1)
+FEATURES := --no-default-features --features plain
+endif
+CARGO_FLAGS := --workspace --locked $(FEATURES)
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run demo etl api
+run: build ## build, find or start Postgres, migrate, load once, serve on port 8000 (PORT=…)
+	@$(LOCALPG) run
+
+demo: build ## the same without a network: both APIs are played by a simulator
+	@$(LOCALPG) demo
+
+etl: build ## load once; while a demo runs, from its simulator (ARGS='--sources csv')
+	@$(LOCALPG) etl -- $(ARGS)
+
+api: build ## serve what is loaded on port 8000 (PORT=…)
+	@$(LOCALPG) with -- $(TARGET)/release/kasparro-api $(ARGS)
+
+.PHONY: db db-stop migrate
+db: build ## start the private Postgres, leave it running and print its URL
+	@$(LOCALPG) start
+
+db-stop: build ## stop the private Postgres; its data stays
+	@$(LOCALPG) stop
+
+migrate: build ## create or upgrade the tables
+	@$(LOCALPG) with -- $(TARGET)/release/kasparro-etl migrate
+
+.PHONY: build test lint
+build: ## compile the programs
+ifdef FEATURES
+	@echo "perl lacks modules that OpenSSL's build needs: building without TLS to Postgres"
+endif
+	@cargo build --release --bins $(CARGO_FLAGS)
+
+test: ## run every test on a private Postgres of its own (ARGS='name of a test')
+	cargo test $(CARGO_FLAGS) --no-run
+	$(TARGET)/debug/kasparro-localpg scratch -- cargo test $(CARGO_FLAGS) --no-fail-fast $(ARGS)
+
+lint: ## formatting, clippy and rustdoc without a warning; hadolint and shellcheck if installed
+	cargo fmt --all --check
+	cargo clippy --all-targets $(CARGO_FLAGS) -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps $(CARGO_FLAGS)
+	@if command -v hadolint >/dev/null; then hadolint docker/Dockerfile; else echo 'skipped: hadolint is not installed'; fi
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run docker/*.sh; else echo 'skipped: shellcheck is not installed'; fi
+
+.PHONY: up down logs
+up: docker/secrets/database_url ## build and start everything in containers, loading hourly
+	$(COMPOSE) up --detach --build
+	@echo "serving http://localhost:$${PORT:-8000}/ (documentation: /docs); make logs, make down"
+
+down: ## stop the containers; their data stays
+	$(COMPOSE) down
+
+logs: ## follow the logs of the containers
+	$(COMPOSE) logs --follow --tail 100
+
+docker/secrets/database_url:
+	@docker/make-secrets.sh
+
+.PHONY: clean
+clean: ## remove what was built and the private Postgres with its data
+	@if [ -d .local/postgres ]; then cargo run --quiet --locked --package kasparro-localpg -- remove; fi
+	rm -rf .local
+	cargo clean

@@ -1,0 +1,95 @@
+//! The command line. Every flag has a twin in the environment; values are checked in [`crate::settings`].
+
+use clap::{Args, Parser, Subcommand};
+
+/// Loads crypto market data from CoinPaprika, CoinGecko and CSV files into Postgres, exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "kasparro-etl", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, nothing new, or another run is at it; 64 usage; 65 data refused; \
+66 file missing; 69 a source is unavailable (the rest is loaded); 74 file unreadable; 75 database away or full, \
+try again; 78 configuration or schema version; 130, 143 ended by a signal.\n\
+Secrets are read from the environment only: DATABASE_URL, COINPAPRIKA_API_KEY, COINGECKO_API_KEY, each also as \
+<NAME>_FILE. A file .env in the working directory is read.";
+
+/// What to do; without a subcommand: run.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Read every enabled source once and load what is new (the default).
+    Run,
+    /// Create or upgrade the tables. Safe to start any number of times at once.
+    Migrate,
+    /// Show the last run, the checkpoint and the lease of each source.
+    Status,
+    /// List refused records, those seen last first.
+    Rejects(RejectsArgs),
+    /// Check configuration, database and files. Changes nothing and calls no vendor.
+    Check,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RejectsArgs {
+    /// Most records to show.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) limit: u16,
+}
+
+/// Settings as given, unchecked.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Settings")]
+pub(crate) struct Options {
+    /// Sources to read, separated by commas: coinpaprika, coingecko, csv. Default: both APIs, and csv when there is a CSV_FILE_PATH
+    #[arg(long, global = true, env = "KASPARRO_SOURCES", value_name = "LIST")]
+    pub(crate) sources: Option<String>,
+    /// A CSV file, several separated by commas, or a folder
+    #[arg(long = "csv", global = true, env = "CSV_FILE_PATH", value_name = "PATH")]
+    pub(crate) csv_file_path: Option<String>,
+    /// Time of rows that carry none (RFC 3339); default: when the file was first read
+    #[arg(long, global = true, env = "CSV_AS_OF", value_name = "TIME")]
+    pub(crate) csv_as_of: Option<String>,
+    /// Records of a CSV file in one transaction [default: 10000]
+    #[arg(long, global = true, env = "BATCH_SIZE", value_name = "N")]
+    pub(crate) batch_size: Option<String>,
+    /// Calls per minute to each API; 0 for no limit [default: coinpaprika 600, coingecko 30 with a key and 10 without, none on this machine]
+    #[arg(long, global = true, env = "RATE_LIMIT_CALLS_PER_MINUTE", value_name = "N")]
+    pub(crate) rate_limit: Option<String>,
+    /// Attempts for one request, the first included [default: 5]
+    #[arg(long, global = true, env = "ETL_RETRY_ATTEMPTS", value_name = "N")]
+    pub(crate) retry_attempts: Option<String>,
+    /// Base of the pause between attempts; doubles, with jitter, up to 30 s [default: 0.5]
+    #[arg(long, global = true, env = "ETL_RETRY_DELAY_SECONDS", value_name = "SECONDS")]
+    pub(crate) retry_delay: Option<String>,
+    /// Longest time of one call to an API [default: 120]
+    #[arg(long, global = true, env = "ETL_CALL_TIMEOUT_SECONDS", value_name = "SECONDS")]
+    pub(crate) call_timeout: Option<String>,
+    /// Longest time of one request with all its attempts and waits [default: 180]
+    #[arg(long, global = true, env = "ETL_REQUEST_DEADLINE_SECONDS", value_name = "SECONDS")]
+    pub(crate) request_deadline: Option<String>,
+    /// Longest time of one source [default: 1800]
+    #[arg(long, global = true, env = "ETL_SOURCE_DEADLINE_SECONDS", value_name = "SECONDS")]
+    pub(crate) source_deadline: Option<String>,
+    /// Largest body of an API, decoded, in MiB [default: 64]
+    #[arg(long, global = true, env = "ETL_MAX_BODY_MIB", value_name = "MIB")]
+    pub(crate) max_body: Option<String>,
+    /// How long a run that stands still keeps its sources to itself [default: 60]
+    #[arg(long, global = true, env = "ETL_LEASE_SECONDS", value_name = "SECONDS")]
+    pub(crate) lease: Option<String>,
+    /// How long to wait for a database that is away [default: 60]
+    #[arg(long, global = true, env = "ETL_DATABASE_WAIT_SECONDS", value_name = "SECONDS")]
+    pub(crate) database_wait: Option<String>,
+    /// Address of the CoinPaprika API [default: the vendor's]
+    #[arg(long, global = true, env = "COINPAPRIKA_BASE_URL", value_name = "URL", hide_env_values = true)]
+    pub(crate) coinpaprika_base_url: Option<String>,
+    /// Address of the CoinGecko API [default: the vendor's]
+    #[arg(long, global = true, env = "COINGECKO_BASE_URL", value_name = "URL", hide_env_values = true)]
+    pub(crate) coingecko_base_url: Option<String>,
+    /// Most pages of the CoinGecko listing in one run [default: 200]
+    #[arg(long, global = true, env = "COINGECKO_MAX_PAGES", value_name = "N")]
+    pub(crate) coingecko_max_pages: Option<String>,
+}

@@ -1,0 +1,70 @@
+//! How a source ends early, and what that means for the launcher.
+
+use chrono::{DateTime, Utc};
+
+/// Why a source ended early.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct SourceError {
+    pub(crate) kind: FailureKind,
+    /// One sentence that names the thing and the way out, without secrets.
+    pub(crate) message: String,
+    /// The source asked not to be called before this time.
+    pub(crate) not_before: Option<DateTime<Utc>>,
+}
+
+impl SourceError {
+    pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), not_before: None }
+    }
+}
+
+/// The classes of failure; each has a name in `etl_run_sources.failure_kind` and an exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum FailureKind {
+    /// The source cannot be reached or answers with errors.
+    Unavailable,
+    /// The source asked to be left alone for longer than this run may wait.
+    RateLimited,
+    /// The source delivers something else than it promises; nothing of it was published.
+    Refused,
+    /// A file does not exist.
+    Missing,
+    /// A file exists and cannot be read.
+    Io,
+    /// The database is away, full, or another writer took over: try again later.
+    Temporary,
+    /// A setting is wrong.
+    Config,
+    /// A signal ended the run.
+    Cancelled,
+}
+
+impl FailureKind {
+    /// The name that is stored.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::RateLimited => "rate_limited",
+            Self::Refused => "refused",
+            Self::Missing => "missing",
+            Self::Io => "io",
+            Self::Temporary => "temporary",
+            Self::Config => "config",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The exit code of a run whose worst failure this is (after sysexits.h; documented in the README).
+    pub(crate) fn exit_code(self) -> u8 {
+        match self {
+            Self::Unavailable | Self::RateLimited => 69,
+            Self::Refused => 65,
+            Self::Missing => 66,
+            Self::Io => 74,
+            Self::Temporary => 75,
+            Self::Config => 78,
+            Self::Cancelled => 143,
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The HTTP client of the sources: polite, bounded in time and size, and unforgiving about what it takes
+//! for an answer.
+
+mod answer;
+mod politeness;
+mod retry_after;
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use kasparro_core::secret::Secret;
+use url::Url;
+
+use crate::failure::{FailureKind, SourceError};
+use crate::signal::Cancel;
+use crate::source::Clock;
+pub(crate) use answer::Answer;
+use answer::{Failed, judge};
+pub(crate) use politeness::{Pace, Policy};
+
+/// Longest chain of redirects that is followed.
+const MAX_REDIRECTS: usize = 3;
+
+/// A client for one source and one run.
+pub(crate) struct Client {
+    agent: ureq::Agent,
+    policy: Policy,
+    pace: Pace,
+    clock: Clock,
+    cancel: Cancel,
+    /// The source as a whole ends here, whatever a single request may still do.
+    deadline: Instant,
+}
+
+/// A GET that is to answer with a JSON array.
+pub(crate) struct Request {
+    pub(crate) url: Url,
+    /// Name and value of the header that carries the key.
+    pub(crate) key: Option<(&'static str, Secret)>,
+}
+
+impl Client {
+    pub(crate) fn new(policy: Policy, clock: Clock, cancel: Cancel) -> Self {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_resolve(Some(Duration::from_secs(5)))
+            .timeout_connect(Some(Duration::from_secs(5)))
+            .timeout_per_read(Some(Duration::from_secs(10)))
+            .timeout_per_call(Some(policy.call_timeout))
+            .user_agent(concat!(
+                "kasparro-etl/",
+                env!("CARGO_PKG_VERSION"),
+                " (market data archive; one-shot loader)"
+            ))
+            .accept("application/json")
+            .tls_config(
+                ureq::tls::TlsConfig::builder().root_certs(ureq::tls::RootCerts::PlatformVerifier).build(),
+            )
+            .build()
+            .new_agent();
+        let deadline = Instant::now() + policy.source_deadline;
+        let pace = Pace::new(policy.calls_per_minute);
+        Self { agent, policy, pace, clock, cancel, deadline }
+    }
+
+    /// Asks until there is a good answer, as often and as long as the policy allows.
+    ///
+    /// # Errors
+    /// The last failure, with the address and without secrets.
+    pub(crate) fn get_array(&self, request: &Request) -> Result<Answer, SourceError> {
+        let give_up = self.deadline.min(Instant::now() + self.policy.request_deadline);
+        let mut attempt = 1;
+        loop {
+            self.pace.wait(&self.cancel)?;
+            let failed = match self.attempt(request) {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => failed,
+            };
+            let wait = self.policy.backoff(attempt, failed.retry_after);
+            let last = attempt >= self.policy.attempts;
+            if !failed.transient || last || Instant::now() + wait > give_up {
+                return Err(self.final_error(request, failed, attempt));
+            }
+            log::warn!(
+                "{}: {}; trying again in {:.1} s",
+                redacted(&request.url),
+                failed.message,
+                wait.as_secs_f64()
+            );
+            if self.cancel.wait(wait) {
+                return Err(cancelled());
+            }
+            attempt += 1;
+        }
+    }
+
+    fn final_error(&self, request: &Request, failed: Failed, attempts: u32) -> SourceError {
+        let times = if attempts == 1 { String::new() } else { format!(" ({attempts} attempts)") };
+        let mut error =
+            SourceError::new(failed.kind, format!("{}: {}{times}", redacted(&request.url), failed.message));
+        if let (FailureKind::RateLimited, Some(wait)) = (failed.kind, failed.retry_after) {
+            error.not_before = chrono::TimeDelta::from_std(wait).ok().map(|wait| self.clock.now() + wait);
+        }
+        error
+    }
+
+    /// One attempt: follows redirects that stay with the same host.
+    fn attempt(&self, request: &Request) -> Result<Answer, Failed> {
+        let mut url = request.url.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let mut call = self.agent.get(url.as_str());
+            if let Some((name, key)) = &request.key {
+                call = call.header(*name, key.expose());
+            }
+            let mut response = call.call().map_err(|error| Failed::from_transport(&error))?;
+            let status = response.status().as_u16();
+            if matches!(status, 301 | 302 | 303 | 307 | 308) {
+                let location = response.headers().get("location").and_then(|value| value.to_str().ok());
+                url = redirected(&url, location)?;
+                continue;
+            }
+            let head = response.headers().clone();
+            let body = self.read_body(response.body_mut().as_reader())?;
+            return judge(redacted(&request.url), status, &head, body, self.clock.now());
+        }
+        Err(Failed::permanent(format!("more than {MAX_REDIRECTS} redirects")))
+    }
+
+    /// Reads a body to its end; at most `max_body` bytes, and not longer than the source may take.
+    fn read_body(&self, reader: impl Read) -> Result<Vec<u8>, Failed> {
+        let mut reader = reader.take(self.policy.max_body + 1);
+        let mut body = Vec::new();
+        let mut block = vec![0; 64 * 1024];
+        loop {
+            if self.cancel.is_set() {
+                return Err(Failed {
+                    kind: FailureKind::Cancelled,
+                    ..Failed::permanent("cancelled by a signal")
+                });
+            }
+            let read = reader.read(&mut block).map_err(|error| Failed::from_read(&error))?;
+            if read == 0 {
+                return Ok(body);
+            }
+            body.extend_from_slice(&block[..read]);
+            if body.len() as u64 > self.policy.max_body {
+                let limit = self.policy.max_body >> 20;
+                return Err(Failed::permanent(format!(
+                    "the body is larger than {limit} MiB (ETL_MAX_BODY_MIB)"
+                )));
+            }
+        }
+    }
+}
+
+/// The error of a wait that a signal ended.
+pub(crate) fn cancelled() -> SourceError {
+    SourceError::new(FailureKind::Cancelled, "cancelled by a signal")
+}
+
+/// Where a redirect leads, if it may be followed: same host, never from https to http. The key goes
+/// along, so it must not leave the host that it is meant for.
+fn redirected(from: &Url, location: Option<&str>) -> Result<Url, Failed> {
+    let to = location
+        .and_then(|location| from.join(location).ok())
+        .ok_or_else(|| Failed::permanent("redirect without a usable Location"))?;
+    let upgrade =
+        from.scheme() == "http" && to.scheme() == "https" && from.port().is_none() && to.port().is_none();
+    let same_origin = from.origin() == to.origin() || upgrade && from.host() == to.host();
+    if same_origin {
+        Ok(to)
+    } else {
+        Err(Failed::permanent(format!("redirect to another host refused: {}", redacted(&to))))
+    }
+}
+
+/// An address without user, password and fragment, for logs and the database.
+pub(crate) fn redacted(url: &Url) -> String {
+    let mut shown = url.clone();
+    // Fails only for addresses that cannot have a user at all.
+    let _ = shown.set_username("");
+    let _ = shown.set_password(None);
+    shown.set_fragment(None);
+    shown.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_stays_with_its_host() {
+        let from = Url::parse("https://api.example.org/v1/tickers").unwrap();
+        let to = |location| redirected(&from, Some(location)).map(|url| url.to_string()).ok();
+        assert_eq!(to("/v1/tickers/"), Some("https://api.example.org/v1/tickers/".to_owned()));
+        assert_eq!(
+            to("https://api.example.org/v1/tickers/?a=b"),
+            Some("https://api.example.org/v1/tickers/?a=b".into())
+        );
+        for elsewhere in [
+            "http://api.example.org/v1/tickers",
+            "https://evil.example/",
+            "//evil.example/",
+            "http://169.254.169.254/latest",
+        ] {
+            assert_eq!(to(elsewhere), None, "{elsewhere}");
+        }
+        let plain = Url::parse("http://api.example.org/v1").unwrap();
+        assert!(redirected(&plain, Some("https://api.example.org/v1")).is_ok());
+        assert!(redirected(&plain, None).is_err());
+    }
+
+    #[test]
+    fn an_address_is_shown_without_secrets() {
+        let url = Url::parse("https://user:hunter2@api.example.org/v1?page=1#x").unwrap();
+        assert_eq!(redacted(&url), "https://api.example.org/v1?page=1");
+    }
+}

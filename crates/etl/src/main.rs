@@ -1,0 +1,7 @@
+//! The program `kasparro-etl`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kasparro_etl::main()
+}

@@ -1,0 +1,196 @@
+//! What a run came to: for the person, for the record and for the launcher.
+
+use std::io::Write;
+use std::time::Duration;
+
+use kasparro_core::store::run::Tally;
+
+use crate::failure::{FailureKind, SourceError};
+use crate::progress::sentence;
+
+/// How a source ended.
+pub(super) enum Ended {
+    /// Read to its end.
+    Done,
+    /// Another run was at it.
+    Skipped,
+    /// Early.
+    Failed(SourceError),
+}
+
+/// One source of the run.
+pub(super) struct Outcome {
+    pub(super) name: String,
+    pub(super) ended: Ended,
+    pub(super) tally: Tally,
+}
+
+impl Outcome {
+    pub(super) fn skipped(name: &str) -> Self {
+        Self { name: name.to_owned(), ended: Ended::Skipped, tally: Tally::default() }
+    }
+
+    pub(super) fn failure(&self) -> Option<&SourceError> {
+        match &self.ended {
+            Ended::Failed(error) => Some(error),
+            Ended::Done | Ended::Skipped => None,
+        }
+    }
+
+    /// Value of `etl_run_sources.status`.
+    pub(super) fn status(&self) -> &'static str {
+        match &self.ended {
+            Ended::Done => "succeeded",
+            Ended::Skipped => "skipped",
+            Ended::Failed(error) if error.kind == FailureKind::Cancelled => "cancelled",
+            Ended::Failed(_) => "failed",
+        }
+    }
+
+    fn line(&self) -> String {
+        match &self.ended {
+            Ended::Done => sentence(&self.tally),
+            Ended::Skipped => "skipped, another run is at it".to_owned(),
+            Ended::Failed(error) if self.tally.extracted() == 0 => format!("FAILED: {error}"),
+            Ended::Failed(error) => format!("{}, then FAILED: {error}", sentence(&self.tally)),
+        }
+    }
+}
+
+/// All sources of the run.
+#[derive(Default)]
+pub(super) struct Report {
+    outcomes: Vec<Outcome>,
+    /// The signal that ended the run early.
+    pub(super) signal: Option<i32>,
+}
+
+/// Which failure decides the exit code when sources fail differently: the one that a person must look at first.
+const GRAVEST_FIRST: [FailureKind; 8] = [
+    FailureKind::Config,
+    FailureKind::Temporary,
+    FailureKind::Refused,
+    FailureKind::Io,
+    FailureKind::Missing,
+    FailureKind::Unavailable,
+    FailureKind::RateLimited,
+    FailureKind::Cancelled,
+];
+
+impl Report {
+    pub(super) fn add(&mut self, outcome: Outcome) {
+        self.outcomes.push(outcome);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.outcomes.len()
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.outcomes.iter().any(|outcome| outcome.name == name)
+    }
+
+    fn failures(&self) -> impl Iterator<Item = (&str, &SourceError)> {
+        self.outcomes.iter().filter_map(|outcome| Some((outcome.name.as_str(), outcome.failure()?)))
+    }
+
+    pub(super) fn success(&self) -> bool {
+        self.signal.is_none() && self.failures().next().is_none()
+    }
+
+    /// Value of `etl_runs.status`.
+    pub(super) fn status(&self) -> &'static str {
+        let failed = self.failures().count();
+        let skipped = self.outcomes.iter().all(|outcome| matches!(outcome.ended, Ended::Skipped));
+        match () {
+            () if self.signal.is_some() => "cancelled",
+            () if failed == 0 && skipped => "skipped",
+            () if failed == 0 => "succeeded",
+            () if failed < self.outcomes.len() => "partial",
+            () => "failed",
+        }
+    }
+
+    /// A line per failed source; `None` when nothing failed.
+    pub(super) fn message(&self) -> Option<String> {
+        let lines: Vec<String> = self.failures().map(|(name, error)| format!("{name}: {error}")).collect();
+        Some(lines.join("\n")).filter(|text| !text.is_empty())
+    }
+
+    pub(super) fn exit_code(&self) -> u8 {
+        if let Some(signal) = self.signal {
+            return u8::try_from(128 + signal).unwrap_or(u8::MAX);
+        }
+        let gravest =
+            GRAVEST_FIRST.iter().find(|kind| self.failures().any(|(_, error)| error.kind == **kind));
+        gravest.map_or(0, |kind| kind.exit_code())
+    }
+
+    /// A line per source and one sentence, on standard output.
+    pub(super) fn print(&self, took: Duration) {
+        let mut all = Tally::default();
+        let mut text = String::new();
+        for outcome in &self.outcomes {
+            all += outcome.tally;
+            text.push_str(&format!("{:12} {}\n", outcome.name, outcome.line()));
+        }
+        let seconds = took.as_secs_f64();
+        let nothing_new = all.loaded == 0 && all.restated == 0;
+        let verdict = match self.status() {
+            "succeeded" if nothing_new => "nothing new".to_owned(),
+            "succeeded" => sentence(&all),
+            "partial" => format!(
+                "{} source(s) failed, the rest is loaded: {}",
+                self.failures().count(),
+                sentence(&all)
+            ),
+            "skipped" => "another run is at it".to_owned(),
+            "cancelled" => format!("ended by a signal, what was committed stays: {}", sentence(&all)),
+            _ => "nothing was loaded to the end".to_owned(),
+        };
+        text.push_str(&format!("done in {seconds:.1} s: {verdict}\n"));
+        // A closed or full standard output changes nothing about what was loaded.
+        let _ = std::io::stdout().write_all(text.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(kinds: &[Option<FailureKind>]) -> Report {
+        let mut report = Report::default();
+        for kind in kinds {
+            let ended = kind.map_or(Ended::Done, |kind| Ended::Failed(SourceError::new(kind, "x")));
+            report.add(Outcome { name: "a".into(), ended, tally: Tally::default() });
+        }
+        report
+    }
+
+    #[test]
+    fn the_gravest_failure_decides() {
+        use FailureKind::*;
+        assert_eq!(report(&[None, None]).exit_code(), 0);
+        assert_eq!(report(&[None, Some(Unavailable)]).exit_code(), 69);
+        assert_eq!(report(&[Some(Unavailable), Some(Missing)]).exit_code(), 66);
+        assert_eq!(report(&[Some(Refused), Some(Temporary)]).exit_code(), 75);
+        let mut cancelled = report(&[Some(Cancelled)]);
+        cancelled.signal = Some(2);
+        assert_eq!(cancelled.exit_code(), 130);
+    }
+
+    #[test]
+    fn every_kind_has_its_place() {
+        let mut codes: Vec<_> = GRAVEST_FIRST.iter().map(|kind| kind.as_str()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), 8);
+    }
+
+    #[test]
+    fn statuses() {
+        assert_eq!(report(&[None]).status(), "succeeded");
+        assert_eq!(report(&[None, Some(FailureKind::Io)]).status(), "partial");
+        assert_eq!(report(&[Some(FailureKind::Io)]).status(), "failed");
+    }
+}

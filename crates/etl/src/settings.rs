@@ -1,0 +1,293 @@
+//! Settings, checked whole: every problem is listed at once.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use kasparro_core::secret::{self, Secret};
+use url::Url;
+
+use crate::cli::Options;
+use crate::http::Policy;
+use crate::sources;
+use crate::sources::endpoint::Endpoint;
+
+/// Everything that a run is told.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) database_url: Option<Secret>,
+    pub(crate) sources: Vec<String>,
+    pub(crate) csv_paths: Vec<PathBuf>,
+    pub(crate) csv_as_of: Option<DateTime<Utc>>,
+    pub(crate) batch_size: usize,
+    pub(crate) coinpaprika: Endpoint,
+    pub(crate) coingecko: Endpoint,
+    pub(crate) coingecko_max_pages: u32,
+    /// As asked for; `None` leaves it to the source.
+    pub(crate) rate_limit: Option<u32>,
+    pub(crate) retry_attempts: u32,
+    pub(crate) retry_delay: Duration,
+    pub(crate) call_timeout: Duration,
+    pub(crate) request_deadline: Duration,
+    pub(crate) source_deadline: Duration,
+    pub(crate) max_body: u64,
+    pub(crate) lease: Duration,
+    pub(crate) database_wait: Duration,
+}
+
+/// Everything that is wrong with the settings, a line each.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub(crate) struct Problems(pub(crate) Vec<String>);
+
+const COINPAPRIKA_URL: &str = "https://api.coinpaprika.com/v1";
+const COINPAPRIKA_PRO_URL: &str = "https://api-pro.coinpaprika.com/v1";
+const COINGECKO_URL: &str = "https://api.coingecko.com/api/v3";
+const COINGECKO_PRO_HOST: &str = "pro-api.coingecko.com";
+
+impl Settings {
+    /// Checks what was given; empty is the same as not given.
+    pub(crate) fn check(options: &Options) -> Result<Self, Problems> {
+        let mut check = Check::default();
+        let seconds = |check: &mut Check, name, given, default| {
+            Duration::from_secs_f64(check.number(name, given, default, 0.001..=86_400.0))
+        };
+        let csv_paths = csv_paths(options.csv_file_path.as_deref());
+        let endpoints = (check.coinpaprika(options), check.coingecko(options));
+        let (Some(coinpaprika), Some(coingecko)) = endpoints else { return Err(Problems(check.problems)) };
+        let settings = Self {
+            database_url: check.secret("DATABASE_URL"),
+            sources: check.sources(options.sources.as_deref(), !csv_paths.is_empty()),
+            csv_as_of: check.parsed(
+                "CSV_AS_OF",
+                options.csv_as_of.as_deref(),
+                "a time such as 2026-01-31T00:00:00Z",
+            ),
+            batch_size: check.number("BATCH_SIZE", options.batch_size.as_deref(), 10_000, 1..=100_000),
+            coinpaprika,
+            coingecko,
+            coingecko_max_pages: check.number(
+                "COINGECKO_MAX_PAGES",
+                options.coingecko_max_pages.as_deref(),
+                200,
+                1..=10_000,
+            ),
+            rate_limit: given(options.rate_limit.as_deref()).map(|_| {
+                check.number("RATE_LIMIT_CALLS_PER_MINUTE", options.rate_limit.as_deref(), 0, 0..=1_000_000)
+            }),
+            retry_attempts: check.number("ETL_RETRY_ATTEMPTS", options.retry_attempts.as_deref(), 5, 1..=20),
+            retry_delay: seconds(&mut check, "ETL_RETRY_DELAY_SECONDS", options.retry_delay.as_deref(), 0.5),
+            call_timeout: seconds(
+                &mut check,
+                "ETL_CALL_TIMEOUT_SECONDS",
+                options.call_timeout.as_deref(),
+                120.0,
+            ),
+            request_deadline: seconds(
+                &mut check,
+                "ETL_REQUEST_DEADLINE_SECONDS",
+                options.request_deadline.as_deref(),
+                180.0,
+            ),
+            source_deadline: seconds(
+                &mut check,
+                "ETL_SOURCE_DEADLINE_SECONDS",
+                options.source_deadline.as_deref(),
+                1800.0,
+            ),
+            max_body: check.number("ETL_MAX_BODY_MIB", options.max_body.as_deref(), 64_u64, 1..=1024) << 20,
+            lease: seconds(&mut check, "ETL_LEASE_SECONDS", options.lease.as_deref(), 60.0),
+            database_wait: seconds(
+                &mut check,
+                "ETL_DATABASE_WAIT_SECONDS",
+                options.database_wait.as_deref(),
+                60.0,
+            ),
+            csv_paths,
+        };
+        if check.problems.is_empty() { Ok(settings) } else { Err(Problems(check.problems)) }
+    }
+
+    /// How a source is asked over HTTP. The vendor's limit does not bind a mirror on this machine.
+    pub(crate) fn policy(&self, endpoint: &Endpoint, vendor_limit: u32) -> Policy {
+        let limit = self.rate_limit.unwrap_or(if endpoint.is_local() { 0 } else { vendor_limit });
+        Policy {
+            attempts: self.retry_attempts,
+            base_delay: self.retry_delay,
+            calls_per_minute: Some(limit).filter(|limit| *limit > 0),
+            call_timeout: self.call_timeout,
+            request_deadline: self.request_deadline,
+            source_deadline: self.source_deadline,
+            max_body: self.max_body,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        Self::check(&Options::default()).unwrap()
+    }
+}
+
+/// A value that is neither unset nor empty.
+fn given(value: Option<&str>) -> Option<&str> {
+    value.map(str::trim).filter(|value| !value.is_empty())
+}
+
+/// What exists as a whole is one path, whatever characters are in it; else commas separate.
+fn csv_paths(value: Option<&str>) -> Vec<PathBuf> {
+    let Some(value) = given(value) else { return Vec::new() };
+    if Path::new(value).exists() {
+        return vec![value.into()];
+    }
+    value.split(',').map(str::trim).filter(|part| !part.is_empty()).map(PathBuf::from).collect()
+}
+
+#[derive(Default)]
+struct Check {
+    problems: Vec<String>,
+}
+
+impl Check {
+    fn number<T>(
+        &mut self,
+        name: &str,
+        value: Option<&str>,
+        default: T,
+        range: std::ops::RangeInclusive<T>,
+    ) -> T
+    where
+        T: FromStr + PartialOrd + Display,
+    {
+        let Some(text) = given(value) else { return default };
+        match text.parse() {
+            Ok(number) if range.contains(&number) => number,
+            _ => {
+                let (low, high) = (range.start(), range.end());
+                self.problems.push(format!("{name}: {text:?} is not a number from {low} to {high}"));
+                default
+            }
+        }
+    }
+
+    fn parsed<T: FromStr>(&mut self, name: &str, value: Option<&str>, wanted: &str) -> Option<T> {
+        let text = given(value)?;
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            self.problems.push(format!("{name}: {text:?} is not {wanted}"));
+        }
+        parsed
+    }
+
+    fn secret(&mut self, name: &str) -> Option<Secret> {
+        secret::from_env(name).unwrap_or_else(|error| {
+            self.problems.push(error.to_string());
+            None
+        })
+    }
+
+    fn sources(&mut self, value: Option<&str>, has_csv: bool) -> Vec<String> {
+        let all = sources::names();
+        let Some(list) = given(value) else {
+            return all.into_iter().filter(|name| *name != "csv" || has_csv).map(str::to_owned).collect();
+        };
+        let mut names: Vec<String> = Vec::new();
+        for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            if !all.contains(&name) {
+                self.problems.push(format!("KASPARRO_SOURCES: {name:?} is none of {}", all.join(", ")));
+            } else if !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
+        }
+        if names.iter().any(|name| name == "csv") && !has_csv {
+            self.problems.push("CSV_FILE_PATH: the source csv needs a file or a folder".to_owned());
+        }
+        names
+    }
+
+    fn base_url(&mut self, name: &str, value: Option<&str>, default: &str) -> Option<Url> {
+        let usable = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+        match given(value).map(|text| Url::parse(text).ok().filter(usable)) {
+            Some(Some(url)) => return Some(url),
+            // Not repeated: people have put keys into addresses.
+            Some(None) => {
+                self.problems.push(format!("{name}: not an address that begins with https:// (or http://)"))
+            }
+            None => {}
+        }
+        Url::parse(default).ok()
+    }
+
+    fn coinpaprika(&mut self, options: &Options) -> Option<Endpoint> {
+        let key = self.secret("COINPAPRIKA_API_KEY");
+        let default = if key.is_some() { COINPAPRIKA_PRO_URL } else { COINPAPRIKA_URL };
+        let base = self.base_url("COINPAPRIKA_BASE_URL", options.coinpaprika_base_url.as_deref(), default);
+        Endpoint::new(base, "/v1", key.map(|key| ("Authorization", key)))
+    }
+
+    fn coingecko(&mut self, options: &Options) -> Option<Endpoint> {
+        let key = self.secret("COINGECKO_API_KEY");
+        let base = self.base_url("COINGECKO_BASE_URL", options.coingecko_base_url.as_deref(), COINGECKO_URL);
+        let pro = base.as_ref().is_some_and(|url| url.host_str() == Some(COINGECKO_PRO_HOST));
+        let header = if pro { "x-cg-pro-api-key" } else { "x-cg-demo-api-key" };
+        Endpoint::new(base, "/api/v3", key.map(|key| (header, key)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_both_apis() {
+        let settings = Settings::for_tests();
+        assert_eq!(settings.sources, ["coinpaprika", "coingecko"]);
+        let with_csv = Options { csv_file_path: Some("prices.csv".into()), ..Options::default() };
+        assert_eq!(Settings::check(&with_csv).unwrap().sources, ["coinpaprika", "coingecko", "csv"]);
+    }
+
+    #[test]
+    fn every_problem_is_listed_at_once() {
+        let options = Options {
+            sources: Some("coinpaprika,coinbase,csv".into()),
+            batch_size: Some("0".into()),
+            retry_attempts: Some("many".into()),
+            lease: Some("-1".into()),
+            coingecko_base_url: Some("ftp://secret@x".into()),
+            csv_as_of: Some("yesterday".into()),
+            ..Options::default()
+        };
+        let text = Settings::check(&options).unwrap_err().to_string();
+        for name in [
+            "coinbase",
+            "CSV_FILE_PATH",
+            "BATCH_SIZE",
+            "ETL_RETRY_ATTEMPTS",
+            "ETL_LEASE_SECONDS",
+            "COINGECKO_BASE_URL",
+            "CSV_AS_OF",
+        ] {
+            assert!(text.contains(name), "{name} in {text}");
+        }
+        assert!(!text.contains("secret"));
+    }
+
+    #[test]
+    fn empty_is_not_given() {
+        let options =
+            Options { batch_size: Some(" ".into()), sources: Some(String::new()), ..Options::default() };
+        assert_eq!(Settings::check(&options).unwrap().batch_size, 10_000);
+    }
+
+    #[test]
+    fn the_vendors_limit_does_not_bind_a_mirror_on_this_machine() {
+        let options =
+            Options { coingecko_base_url: Some("http://127.0.0.1:9/api/v3".into()), ..Options::default() };
+        let settings = Settings::check(&options).unwrap();
+        assert_eq!(settings.policy(&settings.coingecko, 10).calls_per_minute, None);
+        assert_eq!(settings.policy(&settings.coinpaprika, 600).calls_per_minute, Some(600));
+        let limited = Settings { rate_limit: Some(5), ..settings };
+        assert_eq!(limited.policy(&limited.coingecko, 10).calls_per_minute, Some(5));
+    }
+}

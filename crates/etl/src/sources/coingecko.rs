@@ -1,0 +1,179 @@
+//! CoinGecko: `GET /coins/markets`, all pages.
+//!
+//! Format: the vendor's OpenAPI and recorded pages. Variables: `COINGECKO_BASE_URL`, `COINGECKO_API_KEY`
+//! (sent as `x-cg-pro-api-key` to the pro host, as `x-cg-demo-api-key` to every other: the key does not tell),
+//! `COINGECKO_MAX_PAGES`.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use kasparro_core::{MarketRecord, RejectCode, Values};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::endpoint::Endpoint;
+use super::fields::{Field, Refusal, Zero};
+use super::{items, json};
+use crate::failure::SourceError;
+use crate::http::{Answer, Request};
+use crate::source::{Extract, Extracted, Extraction, Normalised, RawBatch, Source};
+
+/// Key of the source.
+pub(crate) const NAME: &str = "coingecko";
+
+/// Largest page that the vendor serves; more is silently cut to it (recorded).
+const PER_PAGE: &str = "250";
+
+/// The source.
+pub(crate) struct Coingecko {
+    pub(crate) endpoint: Endpoint,
+    /// Never more pages than this in one run.
+    pub(crate) max_pages: u32,
+}
+
+impl Source for Coingecko {
+    fn extract<'s>(&'s self, context: &'s Extraction) -> Result<Extract<'s>, SourceError> {
+        Ok(Box::new(Pages { source: self, context, next: Some(1), seen: HashSet::new() }))
+    }
+
+    fn normalise(&self, batch: &RawBatch) -> Result<Normalised, SourceError> {
+        let normalised =
+            json::normalise(batch, |element, position| record(element, position, batch.fetched_at))?;
+        let priced = normalised.records.iter().any(|record| record.values.price_usd.is_some());
+        if !priced {
+            json::require_field(batch, "id", &["id"])?;
+            json::require_field(batch, "current_price", &["current_price"])?;
+        }
+        Ok(normalised)
+    }
+}
+
+/// The pages of one run. The listing is sorted by live market caps, so that an early end has the coins that
+/// matter; a coin that moves between pages meanwhile comes twice (and is counted as a duplicate) or not at
+/// all, and the next run has it.
+struct Pages<'s> {
+    source: &'s Coingecko,
+    context: &'s Extraction,
+    next: Option<u32>,
+    /// Ids of the pages so far: a page that holds nothing else is a loop.
+    seen: HashSet<String>,
+}
+
+impl Iterator for Pages<'_> {
+    type Item = Result<Extracted, SourceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let page = self.next.take()?;
+        match self.fetch(page) {
+            Ok(None) => None,
+            Ok(Some(answer)) => {
+                self.next = self.following(page);
+                let cursor = serde_json::json!({ "page": page });
+                Some(Ok(Extracted::Batch(json::batch(answer, &self.context.clock, cursor))))
+            }
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+impl Pages<'_> {
+    fn fetch(&mut self, page: u32) -> Result<Option<Answer>, SourceError> {
+        let query = [
+            ("vs_currency", "usd"),
+            ("order", "market_cap_desc"),
+            ("per_page", PER_PAGE),
+            ("page", &page.to_string()),
+        ];
+        let endpoint = &self.source.endpoint;
+        let request = Request { url: endpoint.url(&["coins", "markets"], &query), key: endpoint.header() };
+        let answer = self.context.http.get_array(&request)?;
+        let elements = items::split(&answer.body).unwrap_or_default();
+        // Only an empty page is the end: a short one may be a server with smaller pages.
+        if elements.is_empty() && answer.body.trim_ascii() == b"[]" {
+            return if page == 1 { Err(json::suspicious_empty(&answer.url)) } else { Ok(None) };
+        }
+        let known = self.seen.len();
+        self.seen.extend(elements.iter().filter_map(|element| id_of(element)));
+        if self.seen.len() == known && known > 0 {
+            log::warn!("{}: nothing but coins of earlier pages; taken for the end of the list", answer.url);
+            return Ok(None);
+        }
+        Ok(Some(answer))
+    }
+
+    fn following(&self, page: u32) -> Option<u32> {
+        if page < self.source.max_pages {
+            return Some(page + 1);
+        }
+        log::warn!("{NAME}: stopped after {page} pages (COINGECKO_MAX_PAGES)");
+        None
+    }
+}
+
+fn id_of(element: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Id {
+        id: String,
+    }
+    serde_json::from_slice::<Id>(element).ok().map(|element| element.id)
+}
+
+/// One element of `/coins/markets`. Every figure is nullable by specification; `last_updated` is null in
+/// practice too, for coins without market data.
+#[derive(Deserialize)]
+struct Market<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    symbol: Option<&'a RawValue>,
+    #[serde(borrow)]
+    current_price: Option<&'a RawValue>,
+    #[serde(borrow)]
+    market_cap: Option<&'a RawValue>,
+    #[serde(borrow)]
+    market_cap_rank: Option<&'a RawValue>,
+    #[serde(borrow)]
+    total_volume: Option<&'a RawValue>,
+    #[serde(borrow)]
+    price_change_percentage_24h: Option<&'a RawValue>,
+    #[serde(borrow)]
+    circulating_supply: Option<&'a RawValue>,
+    #[serde(borrow)]
+    total_supply: Option<&'a RawValue>,
+    #[serde(borrow)]
+    max_supply: Option<&'a RawValue>,
+    #[serde(borrow)]
+    last_updated: Option<&'a RawValue>,
+}
+
+fn record(element: &[u8], position: u32, now: DateTime<Utc>) -> Result<MarketRecord, Refusal> {
+    let market: Market<'_> = json::parse(element)?;
+    let crypto_id = Field::new("id", market.id).text()?.filter(|id| !id.is_empty());
+    let Some(crypto_id) = crypto_id else {
+        return Err(Refusal::of_field(RejectCode::MissingId, "id", "the record has no id"));
+    };
+    // Zero is "unknown" for market cap and circulating supply (six of the top 250 had a supply of 0.0 beside a
+    // market cap of hundreds of millions), and zero elsewhere.
+    let values = Values {
+        rank: Field::new("market_cap_rank", market.market_cap_rank).rank()?,
+        price_usd: Field::new("current_price", market.current_price).amount(Zero::IsZero)?,
+        market_cap_usd: Field::new("market_cap", market.market_cap).amount(Zero::IsUnknown)?,
+        volume_24h_usd: Field::new("total_volume", market.total_volume).amount(Zero::IsZero)?,
+        change_24h_percent: Field::new("price_change_percentage_24h", market.price_change_percentage_24h)
+            .number()?,
+        circulating_supply: Field::new("circulating_supply", market.circulating_supply)
+            .amount(Zero::IsUnknown)?,
+        total_supply: Field::new("total_supply", market.total_supply).amount(Zero::IsZero)?,
+        max_supply: Field::new("max_supply", market.max_supply).amount(Zero::IsZero)?,
+    };
+    Ok(MarketRecord {
+        crypto_id,
+        crypto_name: Field::new("name", market.name).text()?,
+        symbol: Field::new("symbol", market.symbol).text()?,
+        observed_at: Field::new("last_updated", market.last_updated).time(now)?,
+        position,
+        values,
+    })
+}

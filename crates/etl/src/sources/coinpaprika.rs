@@ -1,0 +1,123 @@
+//! CoinPaprika: `GET /tickers`, the whole universe in one body.
+//!
+//! Format: the vendor's OpenAPI 1.7 and recorded bodies. Variables: `COINPAPRIKA_BASE_URL`,
+//! `COINPAPRIKA_API_KEY` (paid plans, sent as `Authorization`).
+
+use std::iter;
+
+use chrono::{DateTime, Utc};
+use kasparro_core::{MarketRecord, RejectCode, Values};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::endpoint::Endpoint;
+use super::fields::{Field, Refusal, Zero};
+use super::json;
+use crate::failure::SourceError;
+use crate::http::Request;
+use crate::source::{Extract, Extracted, Extraction, Normalised, RawBatch, Source};
+
+/// Key of the source.
+pub(crate) const NAME: &str = "coinpaprika";
+
+/// The source.
+pub(crate) struct Coinpaprika {
+    pub(crate) endpoint: Endpoint,
+}
+
+impl Source for Coinpaprika {
+    fn extract<'s>(&'s self, context: &'s Extraction) -> Result<Extract<'s>, SourceError> {
+        let fetch = move || {
+            let request = Request { url: self.endpoint.url(&["tickers"], &[]), key: self.endpoint.header() };
+            let answer = context.http.get_array(&request)?;
+            if answer.body.trim_ascii() == b"[]" {
+                return Err(json::suspicious_empty(&answer.url));
+            }
+            Ok(Extracted::Batch(json::batch(answer, &context.clock, serde_json::json!({}))))
+        };
+        Ok(Box::new(iter::once_with(fetch)))
+    }
+
+    fn normalise(&self, batch: &RawBatch) -> Result<Normalised, SourceError> {
+        let normalised =
+            json::normalise(batch, |element, position| record(element, position, batch.fetched_at))?;
+        let priced = normalised.records.iter().any(|record| record.values.price_usd.is_some());
+        if !priced {
+            json::require_field(batch, "id", &["id"])?;
+            json::require_field(batch, "quotes.USD.price", &["quotes", "USD", "price"])?;
+        }
+        Ok(normalised)
+    }
+}
+
+/// One element of `/tickers`. The specification calls the fields non-null and says that missing values are
+/// empty texts; recorded bodies have 0 for "unknown", and null.
+#[derive(Deserialize)]
+struct Ticker<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    symbol: Option<&'a RawValue>,
+    #[serde(borrow)]
+    rank: Option<&'a RawValue>,
+    #[serde(borrow)]
+    circulating_supply: Option<&'a RawValue>,
+    #[serde(borrow)]
+    total_supply: Option<&'a RawValue>,
+    #[serde(borrow)]
+    max_supply: Option<&'a RawValue>,
+    #[serde(borrow)]
+    last_updated: Option<&'a RawValue>,
+    #[serde(borrow)]
+    quotes: Option<Quotes<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Quotes<'a> {
+    #[serde(borrow, rename = "USD")]
+    usd: Option<Quote<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+struct Quote<'a> {
+    #[serde(borrow)]
+    price: Option<&'a RawValue>,
+    #[serde(borrow)]
+    volume_24h: Option<&'a RawValue>,
+    #[serde(borrow)]
+    market_cap: Option<&'a RawValue>,
+    #[serde(borrow)]
+    percent_change_24h: Option<&'a RawValue>,
+}
+
+fn record(element: &[u8], position: u32, now: DateTime<Utc>) -> Result<MarketRecord, Refusal> {
+    let ticker: Ticker<'_> = json::parse(element)?;
+    let crypto_id = Field::new("id", ticker.id).text()?.filter(|id| !id.is_empty());
+    let Some(crypto_id) = crypto_id else {
+        return Err(Refusal::of_field(RejectCode::MissingId, "id", "the record has no id"));
+    };
+    let quote = ticker.quotes.and_then(|quotes| quotes.usd).unwrap_or_default();
+    // Zero is "unknown" for supplies, market cap and rank (54 to 73 % of the supplies of a recorded body), and
+    // zero for price, volume and change.
+    let values = Values {
+        rank: Field::new("rank", ticker.rank).rank()?,
+        price_usd: Field::new("quotes.USD.price", quote.price).amount(Zero::IsZero)?,
+        market_cap_usd: Field::new("quotes.USD.market_cap", quote.market_cap).amount(Zero::IsUnknown)?,
+        volume_24h_usd: Field::new("quotes.USD.volume_24h", quote.volume_24h).amount(Zero::IsZero)?,
+        change_24h_percent: Field::new("quotes.USD.percent_change_24h", quote.percent_change_24h).number()?,
+        circulating_supply: Field::new("circulating_supply", ticker.circulating_supply)
+            .amount(Zero::IsUnknown)?,
+        total_supply: Field::new("total_supply", ticker.total_supply).amount(Zero::IsUnknown)?,
+        max_supply: Field::new("max_supply", ticker.max_supply).amount(Zero::IsUnknown)?,
+    };
+    Ok(MarketRecord {
+        crypto_id,
+        crypto_name: Field::new("name", ticker.name).text()?,
+        symbol: Field::new("symbol", ticker.symbol).text()?,
+        observed_at: Field::new("last_updated", ticker.last_updated).time(now)?,
+        position,
+        values,
+    })
+}

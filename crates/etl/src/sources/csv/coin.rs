@@ -1,0 +1,174 @@
+//! Which coin a row is about.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use super::columns::Role;
+use super::head::Head;
+
+/// The columns that say which coin a row is about; at least one is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CoinColumns {
+    pub(super) id: Option<usize>,
+    pub(super) name: Option<usize>,
+    pub(super) symbol: Option<usize>,
+}
+
+impl CoinColumns {
+    /// Chooses them by name and by what they hold.
+    ///
+    /// # Errors
+    /// A sentence when the prices are not in dollars, or when no column is left.
+    pub(super) fn of(head: &Head, warnings: &mut Vec<String>) -> Result<Self, String> {
+        let dollars = currency_columns(head)?;
+        let name = head.columns.of_role(Role::Name).find(|column| !dollars.contains(column));
+        let symbol = head.columns.of_role(Role::Symbol).next();
+        if let Some(symbol) = symbol {
+            refuse_pairs(head, symbol)?;
+        }
+        let id = head.columns.of_role(Role::Id).find(|column| {
+            let counts = is_row_number(head, *column, name.or(symbol));
+            if counts {
+                warnings.push(format!(
+                    "the column {:?} counts the rows and names no coin: it is left out",
+                    head.header[*column]
+                ));
+            }
+            !counts
+        });
+        if id.or(name).or(symbol).is_none() {
+            return Err("it has no column that says which coin a row is about (such as id, name or symbol)"
+                .to_owned());
+        }
+        Ok(Self { id, name, symbol })
+    }
+
+    /// The id of the coin, from the trimmed texts of the cells: the id as sent, else `symbol-name`, else what
+    /// there is of the two. Empty when the cells are.
+    pub(super) fn crypto_id<'c>(&self, id: &'c str, name: &str, symbol: &str) -> Cow<'c, str> {
+        if self.id.is_some() {
+            return Cow::Borrowed(id);
+        }
+        let mut made = String::with_capacity(symbol.len() + name.len() + 1);
+        for word in symbol.split_whitespace().chain(name.split_whitespace()) {
+            if !made.is_empty() {
+                made.push('-');
+            }
+            if word.is_ascii() {
+                made.push_str(word);
+            } else {
+                made.push_str(&word.to_lowercase());
+            }
+        }
+        made.make_ascii_lowercase();
+        Cow::Owned(made)
+    }
+
+    /// Whether a column is part of the key of its rows.
+    pub(super) fn uses(&self, column: usize) -> bool {
+        let made = [self.name, self.symbol];
+        if self.id.is_some() { self.id == Some(column) } else { made.contains(&Some(column)) }
+    }
+}
+
+/// Columns that only repeat that prices are in dollars.
+fn currency_columns(head: &Head) -> Result<Vec<usize>, String> {
+    const DOLLARS: [&str; 4] = ["USD", "US$", "$", "US DOLLAR"];
+    const OTHERS: [&str; 20] = [
+        "EUR", "GBP", "JPY", "INR", "CNY", "KRW", "AUD", "CAD", "CHF", "BRL", "RUB", "TRY", "IDR", "MXN",
+        "MYR", "PLN", "SGD", "THB", "VND", "ZAR",
+    ];
+    let mut dollars = Vec::new();
+    for column in head.columns.of_role(Role::Currency) {
+        let mut cells = head.cells(column).filter(|cell| !cell.is_empty()).map(str::to_uppercase);
+        let may_be_name = head.columns.of_role(Role::Name).any(|name| name == column);
+        let foreign = |cell: &String| {
+            !DOLLARS.contains(&cell.as_str()) && (!may_be_name || OTHERS.contains(&cell.as_str()))
+        };
+        if let Some(other) = cells.clone().find(foreign) {
+            return Err(format!(
+                "the column {:?} says that prices are in {other:?}; they must be in US dollars",
+                head.header[column]
+            ));
+        }
+        if cells.all(|cell| DOLLARS.contains(&cell.as_str())) {
+            dollars.push(column);
+        }
+    }
+    Ok(dollars)
+}
+
+/// The candles of exchanges give prices of pairs such as BTC/EUR.
+fn refuse_pairs(head: &Head, symbol: usize) -> Result<(), String> {
+    const QUOTES: [&str; 14] =
+        ["USD", "USDT", "USDC", "BUSD", "EUR", "GBP", "JPY", "KRW", "INR", "TRY", "BTC", "XBT", "ETH", "BNB"];
+    let is_pair = |cell: &str| {
+        let quote = cell.rsplit_once(['/', '-']).map(|(_, quote)| quote.to_uppercase());
+        quote.is_some_and(|quote| QUOTES.contains(&quote.as_str()))
+    };
+    let mut cells = head.cells(symbol).filter(|cell| !cell.is_empty()).peekable();
+    match cells.peek().copied() {
+        Some(first) if cells.all(is_pair) => Err(format!(
+            "the column {:?} holds trading pairs such as {first:?}, not coins; give each coin's price in US dollars",
+            head.header[symbol]
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Whether an "id" only counts rows: it grows by one from row to row while the coins repeat.
+fn is_row_number(head: &Head, column: usize, coin: Option<usize>) -> bool {
+    let Some(coin) = coin else { return false };
+    let numbers: Option<Vec<u64>> = head.cells(column).map(|cell| cell.parse().ok()).collect();
+    let counts = numbers.is_some_and(|numbers| {
+        numbers.len() > 2
+            && numbers[0] < 2
+            && numbers.windows(2).all(|pair| pair[0].checked_add(1) == Some(pair[1]))
+    });
+    counts && head.cells(coin).collect::<HashSet<_>>().len() * 2 <= head.rows.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(text: &str) -> Result<CoinColumns, String> {
+        CoinColumns::of(&Head::read(text.as_bytes(), true).unwrap(), &mut Vec::new())
+    }
+
+    #[test]
+    fn an_id_is_kept_or_made() {
+        let with_id = columns("id,name,price\na,A,1\n").unwrap();
+        assert_eq!(with_id.crypto_id("Bit Coin", "x", "y"), "Bit Coin");
+        let made = columns("name,symbol,price\nA,a,1\n").unwrap();
+        assert_eq!(made.crypto_id("", "Bitcoin", "BTC"), "btc-bitcoin");
+        assert_eq!(made.crypto_id("", "USD  Coin", "USDC"), "usdc-usd-coin");
+        assert_eq!(made.crypto_id("", "Ünique", ""), "ünique");
+        assert_eq!(made.crypto_id("", "", "BTC"), "btc");
+        assert_eq!(made.crypto_id("", "", ""), "");
+    }
+
+    #[test]
+    fn a_counter_is_no_id() {
+        let history = "id,name,price\n1,Bitcoin,1\n2,Bitcoin,2\n3,Bitcoin,3\n4,Bitcoin,4\n";
+        assert_eq!(columns(history).unwrap().id, None);
+        let listing = "id,name,price\n1,Bitcoin,1\n2,Ethereum,2\n3,Tether,3\n4,XRP,4\n";
+        assert_eq!(columns(listing).unwrap().id, Some(0));
+    }
+
+    #[test]
+    fn other_currencies_are_refused() {
+        assert!(columns("date,currency,name,close\n2020-01-01,EUR,Bitcoin,1\n").unwrap_err().contains("EUR"));
+        assert!(columns("id,vs_currency,price\na,btc,1\n").unwrap_err().contains("BTC"));
+        assert_eq!(columns("currency,name,close\nUSD,Bitcoin,1\n").unwrap().name, Some(1));
+        assert_eq!(columns("currency,price\nBitcoin,1\n").unwrap().name, Some(0));
+        assert!(columns("date,close,currency\n2020-01-01,1,USD\n").unwrap_err().contains("which coin"));
+    }
+
+    #[test]
+    fn trading_pairs_are_refused() {
+        assert!(columns("date,symbol,close\n2020-01-01,BTC/EUR,1\n").unwrap_err().contains("BTC/EUR"));
+        assert!(columns("date,symbol,close\n2020-01-01,BTC-USD,1\n").unwrap_err().contains("pairs"));
+        assert!(columns("date,symbol,close\n2020-01-01,BTC,1\n").is_ok());
+    }
+}

@@ -1,0 +1,289 @@
+//! Which column may hold what, by its name.
+
+use super::records::trim;
+
+/// What a column can stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Id,
+    Name,
+    Symbol,
+    /// Not a column of ours: in what the prices are.
+    Currency,
+    Price,
+    MarketCap,
+    Volume,
+    Change,
+    Rank,
+    CirculatingSupply,
+    TotalSupply,
+    MaxSupply,
+    Time,
+}
+
+/// The names of each role, reduced by [`key`], the most telling first. They are those of the original, of the
+/// CSV dumps of CoinGecko, CoinMarketCap and CoinPaprika data that circulate, and of data frames made from
+/// their JSON.
+const NAMES: [(Role, &[&str]); 13] = [
+    (Role::Id, &["id", "coinid", "cryptoid", "slug"]),
+    (
+        Role::Name,
+        &[
+            "name",
+            "coinname",
+            "cryptoname",
+            "cryptocurrencyname",
+            "cryptocurrency",
+            "crypto",
+            "coin",
+            "asset",
+            "token",
+            "currencyname",
+            "currency",
+        ],
+    ),
+    (Role::Symbol, &["symbol", "ticker", "coinsymbol", "cryptosymbol", "tickersymbol"]),
+    (Role::Currency, &["currency", "vscurrency", "quotecurrency", "pricecurrency", "quote", "convert"]),
+    (
+        Role::Price,
+        &[
+            "priceusd",
+            "usdprice",
+            "quotesusdprice",
+            "quoteusdprice",
+            "currentpriceusd",
+            "currentprice",
+            "price",
+            "closeusd",
+            "close",
+            "closeprice",
+            "closingprice",
+            "lastprice",
+        ],
+    ),
+    (
+        Role::MarketCap,
+        &[
+            "marketcapusd",
+            "quotesusdmarketcap",
+            "quoteusdmarketcap",
+            "currentmarketcap",
+            "marketcap",
+            "marketcapitalization",
+            "mktcap",
+            "mcap",
+            "market",
+        ],
+    ),
+    (
+        Role::Volume,
+        &[
+            "volume24husd",
+            "24hvolumeusd",
+            "quotesusdvolume24h",
+            "quoteusdvolume24h",
+            "totalvolumeusd",
+            "volumeusd",
+            "volume24h",
+            "24hvolume",
+            "vol24h",
+            "24hvol",
+            "totalvolume",
+            "totalvol",
+            "volume24",
+            "volume",
+        ],
+    ),
+    (
+        Role::Change,
+        &[
+            "change24hpercent",
+            "pricechangepercentage24h",
+            "percentchange24h",
+            "quotesusdpercentchange24h",
+            "quoteusdpercentchange24h",
+            "changepercent24h",
+            "pctchange24h",
+            "changepct24h",
+            "24hchangepercent",
+            "24hpercentchange",
+            "change24h%",
+            "24hchange%",
+            "%change24h",
+            "24h%change",
+            "24h%",
+            "%24h",
+            "change24h",
+            "24hchange",
+            "chg24h",
+            "24hchg",
+            "change24",
+            "pricechange24h",
+            "24h",
+        ],
+    ),
+    (Role::Rank, &["rank", "marketcaprank", "cmcrank", "coinrank", "ranknow"]),
+    (Role::CirculatingSupply, &["circulatingsupply", "availablesupply", "circulating"]),
+    (Role::TotalSupply, &["totalsupply"]),
+    (Role::MaxSupply, &["maxsupply", "maximumsupply"]),
+    (
+        Role::Time,
+        &[
+            "lastupdated",
+            "lastupdatedat",
+            "lastupdate",
+            "quotesusdlastupdated",
+            "quoteusdlastupdated",
+            "updatedat",
+            "observedat",
+            "timestamp",
+            "snappedat",
+            "datetime",
+            "date",
+            "time",
+            "unixtimestamp",
+            "unixtime",
+            "unix",
+            "readabletimestamp",
+        ],
+    ),
+];
+
+/// The columns of a header that mean something, by role, the most telling name first.
+#[derive(Clone, Debug)]
+pub(super) struct Columns {
+    found: Vec<(Role, usize, usize)>,
+}
+
+impl Columns {
+    /// Looks the cells of a header up.
+    pub(super) fn of(header: &[String]) -> Self {
+        let mut found = Vec::new();
+        for (index, cell) in header.iter().enumerate() {
+            let key = key(cell);
+            for (role, names) in NAMES {
+                found.extend(
+                    names.iter().position(|name| *name == key).map(|priority| (role, priority, index)),
+                );
+            }
+        }
+        found.sort_by_key(|(_, priority, index)| (*priority, *index));
+        Self { found }
+    }
+
+    /// The columns that may have a role, the most telling name first.
+    pub(super) fn of_role(&self, wanted: Role) -> impl Iterator<Item = usize> + '_ {
+        self.found.iter().filter(move |(role, ..)| *role == wanted).map(|(.., index)| *index)
+    }
+
+    /// Whether there is what no file can do without: a coin and a price.
+    pub(super) fn suffice(&self) -> bool {
+        self.has_coin() && self.of_role(Role::Price).next().is_some()
+    }
+
+    /// Whether any column names a coin.
+    pub(super) fn has_coin(&self) -> bool {
+        [Role::Id, Role::Name, Role::Symbol].into_iter().any(|role| self.of_role(role).next().is_some())
+    }
+
+    /// Two columns that would be the same one.
+    pub(super) fn duplicate(&self) -> Option<(usize, usize)> {
+        let same = |pair: &&[(Role, usize, usize)]| pair[0].0 == pair[1].0 && pair[0].1 == pair[1].1;
+        let mut by_role = self.found.clone();
+        by_role.sort_by_key(|(role, priority, index)| (*role as u8, *priority, *index));
+        by_role.windows(2).find(same).map(|pair| (pair[0].2, pair[1].2))
+    }
+}
+
+/// A name of a column without case, blanks and the punctuation that people vary. Other signs stay: `Price (€)`
+/// is no price in dollars.
+fn key(name: &str) -> String {
+    const VARIES: &str = "_-.()[]/:$\"'";
+    let kept = trim(name).chars().filter(|c| !c.is_whitespace() && !VARIES.contains(*c) && *c != '\u{feff}');
+    kept.flat_map(char::to_lowercase).collect()
+}
+
+/// Whether the name itself says that the numbers are per cent; else they must show a `%`.
+pub(super) fn says_percent(name: &str) -> bool {
+    let key = key(name);
+    ["percent", "pct", "%"].iter().any(|word| key.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(header: &str) -> Columns {
+        let cells: Vec<String> = header.split(',').map(str::to_owned).collect();
+        Columns::of(&cells)
+    }
+
+    fn first(header: &str, role: Role) -> Option<usize> {
+        columns(header).of_role(role).next()
+    }
+
+    #[test]
+    fn names_are_met_however_they_are_written() {
+        for name in [
+            "price_usd",
+            "Price (USD)",
+            " PRICE USD ",
+            "\u{feff}\"price-usd\"",
+            "Price",
+            "current_price",
+            "Close",
+            "quotes.USD.price",
+            "\tprice",
+        ] {
+            assert_eq!(first(name, Role::Price), Some(0), "{name}");
+        }
+        for name in [
+            "price_eur",
+            "Price (€)",
+            "price_btc",
+            "price_change_24h",
+            "high",
+            "open",
+            "Adj Close",
+            "pricing",
+        ] {
+            assert_eq!(first(name, Role::Price), None, "{name}");
+        }
+        for name in ["Volume(24h)", "24h Volume", "volume_24h_usd", "total_volume", "totalVolume", "Volume"] {
+            assert_eq!(first(name, Role::Volume), Some(0), "{name}");
+        }
+        for name in ["Volume BTC", "volume_change_24h", "Volume (BTC)"] {
+            assert_eq!(first(name, Role::Volume), None, "{name}");
+        }
+        for name in
+            ["Change(24)", "24h %", "% 24h", "percent_change_24h", "price_change_percentage_24h", "24h"]
+        {
+            assert_eq!(first(name, Role::Change), Some(0), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_most_telling_name_comes_first() {
+        assert_eq!(first("close,price_usd,price", Role::Price), Some(1));
+        assert_eq!(first("slug,id", Role::Id), Some(1));
+        assert_eq!(first("date,last_updated", Role::Time), Some(1));
+        assert_eq!(first("total_vol,vol_24h", Role::Volume), Some(1));
+    }
+
+    #[test]
+    fn the_same_name_twice_is_noticed() {
+        assert_eq!(columns("id,price,volume,Volume").duplicate(), Some((2, 3)));
+        assert_eq!(columns("id,price_usd,Price (USD)").duplicate(), Some((1, 2)));
+        assert_eq!(columns("id,price,close,foo,foo").duplicate(), None);
+    }
+
+    #[test]
+    fn every_listed_name_is_in_its_reduced_form_and_once_in_its_role() {
+        for (role, names) in NAMES {
+            for name in names {
+                assert_eq!(key(name), *name);
+                assert_eq!(names.iter().filter(|other| other == &name).count(), 1, "{role:?} {name}");
+            }
+        }
+    }
+}

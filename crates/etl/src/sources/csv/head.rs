@@ -1,0 +1,228 @@
+//! The beginning of a file: its encoding, delimiter, header and first rows.
+
+use ::csv::ByteRecord;
+
+use super::columns::Columns;
+use super::records::{BOM, Records, is_blank, trim};
+use super::scanner::{Scanner, line_ends};
+
+/// How much of a file is looked at before its layout is settled.
+pub(super) const HEAD_BYTES: usize = 1024 * 1024;
+
+const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
+
+/// What the beginning of a file shows.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) delimiter: u8,
+    /// The names of the columns, trimmed.
+    pub(super) header: Vec<String>,
+    pub(super) columns: Columns,
+    /// The first rows, without empty ones and without those that are not UTF-8.
+    pub(super) rows: Vec<Row>,
+    /// There are more rows, but they are not UTF-8.
+    pub(super) has_unreadable_rows: bool,
+}
+
+/// A row of the beginning.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// Number of its first line, from 1.
+    pub(super) line: u64,
+    cells: ByteRecord,
+}
+
+impl Row {
+    /// The trimmed text of a cell; empty when there is none.
+    pub(super) fn cell(&self, column: usize) -> &str {
+        let text = self.cells.get(column).and_then(|cell| std::str::from_utf8(cell).ok());
+        text.map_or("", trim)
+    }
+}
+
+impl Head {
+    /// Reads the first bytes of a file; `whole` when they are all there is.
+    ///
+    /// # Errors
+    /// A sentence when they are no CSV file with a coin and a price.
+    pub(super) fn read(bytes: &[u8], whole: bool) -> Result<Self, String> {
+        check_encoding(bytes)?;
+        let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes);
+        let (delimiter, header, columns) = choose_header(bytes)?;
+        let complete = complete_records(bytes, delimiter);
+        if complete == 0 && !whole {
+            return Err(format!("its first record does not end within {HEAD_BYTES} bytes"));
+        }
+        let (mut rows, mut has_unreadable_rows) = read_rows(&bytes[..complete], delimiter);
+        if rows.is_empty() && whole {
+            // Perhaps a last line without an end, which a writer may not have finished.
+            (rows, has_unreadable_rows) = read_rows(bytes, delimiter);
+        }
+        Ok(Self { delimiter, header, columns, rows, has_unreadable_rows })
+    }
+
+    /// The trimmed cells of a column.
+    pub(super) fn cells(&self, column: usize) -> impl Iterator<Item = &str> + Clone {
+        self.rows.iter().map(move |row| row.cell(column))
+    }
+}
+
+fn check_encoding(bytes: &[u8]) -> Result<(), String> {
+    let begins = |magic: &[u8]| bytes.starts_with(magic);
+    if bytes.is_empty() {
+        return Err("it is empty: there is not even a header".to_owned());
+    }
+    if begins(b"\x1F\x8B") {
+        return Err("it is compressed with gzip; unpack it first (gunzip)".to_owned());
+    }
+    if begins(b"PK\x03\x04") {
+        return Err("it is a ZIP archive or a spreadsheet; unpack it, or save it as CSV (UTF-8)".to_owned());
+    }
+    let start = &bytes[..bytes.len().min(512)];
+    let nuls = |parity: usize| start.iter().skip(parity).step_by(2).filter(|byte| **byte == 0).count();
+    let (even, odd) = (nuls(0), nuls(1));
+    let every_second = even.max(odd) * 5 > start.len() && even.min(odd) * 10 < even.max(odd);
+    if begins(b"\xFF\xFE") || begins(b"\xFE\xFF") || every_second {
+        return Err("it is encoded in UTF-16; save it as UTF-8".to_owned());
+    }
+    Ok(())
+}
+
+/// The delimiter under which the first record names a coin and a price, and that record.
+fn choose_header(bytes: &[u8]) -> Result<(u8, Vec<String>, Columns), String> {
+    let mut readings = Vec::new();
+    for delimiter in DELIMITERS {
+        let header = read_header(bytes, delimiter)?;
+        let columns = Columns::of(&header);
+        readings.push((delimiter, header, columns));
+    }
+    let plausible = readings.iter().filter(|(.., columns)| columns.suffice()).count();
+    if plausible > 1 {
+        return Err("its header can be read with more than one delimiter".to_owned());
+    }
+    if plausible == 0 {
+        readings.sort_by_key(|(_, header, _)| std::cmp::Reverse(header.len()));
+        return Err(readings
+            .first()
+            .map_or_else(String::new, |(_, header, columns)| what_is_missing(header, columns)));
+    }
+    readings.into_iter().find(|(.., columns)| columns.suffice()).ok_or_else(String::new)
+}
+
+fn read_header(bytes: &[u8], delimiter: u8) -> Result<Vec<String>, String> {
+    let mut records = Records::new(bytes, delimiter);
+    let record = records.next().map_err(|error| error.to_string())?;
+    let record = record.ok_or("it holds nothing but blank lines")?;
+    let cell = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') => Ok(trim(trim(text).trim_matches('"')).to_owned()),
+        _ => Err("its header is not UTF-8 text; save it as UTF-8".to_owned()),
+    };
+    record.iter().map(cell).collect()
+}
+
+fn what_is_missing(header: &[String], columns: &Columns) -> String {
+    let missing = if columns.has_coin() {
+        "no column with a price in US dollars (such as price_usd, price, current_price or close)"
+    } else {
+        "no column that says which coin a row is about (such as id, name or symbol)"
+    };
+    format!("it has {missing}; its columns are {}", listed(header))
+}
+
+/// The names of the columns, for people: not more than fit, and nothing that a terminal would obey.
+fn listed(header: &[String]) -> String {
+    const MOST: usize = 30;
+    let name = |cell: &String| cell.chars().take(40).collect::<String>().escape_debug().to_string();
+    let names: Vec<String> = header.iter().take(MOST).map(name).collect();
+    let more = if header.len() > MOST { ", …" } else { "" };
+    format!("{}{more}", names.join(", "))
+}
+
+/// Length of the records that end within the bytes.
+fn complete_records(bytes: &[u8], delimiter: u8) -> usize {
+    let (mut scanner, mut end) = (Scanner::new(delimiter), 0);
+    while let Some(length) = scanner.record_end(&bytes[end..]) {
+        end += length;
+    }
+    end
+}
+
+/// The rows that can be read, and whether there are others.
+fn read_rows(bytes: &[u8], delimiter: u8) -> (Vec<Row>, bool) {
+    let mut records = Records::new(bytes, delimiter);
+    let (mut rows, mut line, mut counted) = (Vec::new(), 1, 0);
+    let (mut header, mut unreadable) = (true, false);
+    while let Ok(Some(record)) = records.next() {
+        let cells = record.clone();
+        line += line_ends(&bytes[counted..records.start()]);
+        counted = records.start();
+        let readable = cells.iter().all(|cell| std::str::from_utf8(cell).is_ok());
+        unreadable |= !readable;
+        if !header && readable && !is_blank(&cells) {
+            rows.push(Row { line, cells });
+        }
+        header = false;
+    }
+    (rows, unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(bytes: &[u8]) -> String {
+        Head::read(bytes, true).unwrap_err()
+    }
+
+    #[test]
+    fn the_delimiter_is_the_one_that_makes_sense() {
+        for (text, delimiter) in [
+            ("id,price\na,1\n", b','),
+            ("id;price\na;1\n", b';'),
+            ("id\tprice\na\t1\n", b'\t'),
+            ("id|price\na|1\n", b'|'),
+            ("coin,\tprice\nBitcoin,\t$1,\n", b','),
+        ] {
+            let head = Head::read(text.as_bytes(), true).unwrap();
+            assert_eq!(head.delimiter, delimiter, "{text}");
+            assert_eq!(head.rows.len(), 1);
+        }
+    }
+
+    #[test]
+    fn rows_know_their_lines() {
+        let head =
+            Head::read(b"\xEF\xBB\xBF\r\nid,price\r\n\r\n\"a\r\nb\",1\r\n,,\r\nc,2\r\nhalf,3", true).unwrap();
+        let rows: Vec<_> = head.rows.iter().map(|row| (row.line, row.cell(0), row.cell(1))).collect();
+        assert_eq!(rows, [(4, "a\r\nb", "1"), (7, "c", "2")]);
+        let only = Head::read(b"id,price\na,1", true).unwrap();
+        assert_eq!(only.rows.len(), 1);
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused_by_name() {
+        assert!(refusal(b"").contains("empty"));
+        assert!(refusal(b"\n\n").contains("blank lines"));
+        assert!(refusal(b"\x1F\x8B\x08\x00").contains("gzip"));
+        assert!(refusal(b"PK\x03\x04....").contains("spreadsheet"));
+        assert!(refusal(b"\xFF\xFEi\0d\0,\0").contains("UTF-16"));
+        assert!(refusal(b"\xFE\xFF\0i\0d\0,").contains("UTF-16"));
+        assert!(refusal(b"i\0d\0,\0p\0r\0i\0c\0e\0\n\0").contains("UTF-16"));
+        assert!(refusal(b"id,price,caf\xE9\n").contains("UTF-8"));
+    }
+
+    #[test]
+    fn what_is_missing_is_said_with_the_columns_seen() {
+        let missing = refusal(b"Date,Open,Close\n");
+        assert!(missing.contains("which coin") && missing.contains("Date, Open, Close"), "{missing}");
+        let missing = refusal(b"id,name,\x1b[31mrank\n");
+        assert!(missing.contains("price in US dollars") && !missing.contains('\x1b'), "{missing}");
+        assert!(refusal(b"id;price;a|id|price\n").contains("more than one"));
+    }
+
+    #[test]
+    fn a_header_without_an_end_is_refused() {
+        let endless = [b"id,price,\"".to_vec(), vec![b'x'; 1000]].concat();
+        assert!(Head::read(&endless, false).unwrap_err().contains("does not end"));
+    }
+}

@@ -1,0 +1,367 @@
+//! What the columns of a file hold: decided once, from its beginning, before any row is loaded.
+
+use super::coin::CoinColumns;
+use super::columns::{Role, says_percent};
+use super::head::Head;
+use super::number::{Shape, Style, shape};
+use super::time::{FormError, TimeForm, is_time_of_day};
+
+/// How the rows of a file are to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(super) delimiter: u8,
+    /// The names of the columns as sent, without the blanks around them.
+    pub(super) header: Vec<String>,
+    pub(super) coin: CoinColumns,
+    /// `None` when the file is a snapshot without times.
+    pub(super) time: Option<(usize, TimeForm)>,
+    pub(super) figures: Figures,
+    pub(super) style: Style,
+}
+
+/// The columns of the figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Figures {
+    pub(super) price: usize,
+    pub(super) rank: Option<usize>,
+    pub(super) market_cap: Option<usize>,
+    pub(super) volume: Option<usize>,
+    pub(super) change: Option<Change>,
+    pub(super) circulating_supply: Option<usize>,
+    pub(super) total_supply: Option<usize>,
+    pub(super) max_supply: Option<usize>,
+}
+
+/// The column of the change in 24 hours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) column: usize,
+    /// The name of the column does not say per cent, so every cell must.
+    pub(super) needs_sign: bool,
+}
+
+impl Layout {
+    /// Decides from the beginning of a file. What it leaves out is said in `warnings`.
+    ///
+    /// # Errors
+    /// A sentence when the file cannot be read without guessing.
+    pub(super) fn of(head: &Head, warnings: &mut Vec<String>) -> Result<Self, String> {
+        if let Some((first, second)) = head.columns.duplicate() {
+            return Err(format!(
+                "the columns {} ({:?}) and {} ({:?}) mean the same; leave one of them",
+                first + 1,
+                head.header[first],
+                second + 1,
+                head.header[second]
+            ));
+        }
+        let coin = CoinColumns::of(head, warnings)?;
+        let time = choose_time(head)?;
+        let figures = choose_figures(head, warnings)?;
+        let style = find_style(head, &figures)?;
+        Ok(Self { delimiter: head.delimiter, header: head.header.clone(), coin, time, figures, style })
+    }
+
+    /// Columns that have a name or a named one behind them.
+    pub(super) fn named_columns(&self) -> usize {
+        self.header.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1)
+    }
+
+    /// Whether a row that is cut off in its last cell could be taken for a row of another coin or time.
+    pub(super) fn ends_with_key(&self) -> bool {
+        let last = self.named_columns().saturating_sub(1);
+        self.coin.uses(last) || self.time.is_some_and(|(column, _)| column == last)
+    }
+}
+
+/// The first column, by the order of their names, whose form leaves no doubt.
+fn choose_time(head: &Head) -> Result<Option<(usize, TimeForm)>, String> {
+    let mut doubt = None;
+    for column in head.columns.of_role(Role::Time) {
+        match TimeForm::of(head.cells(column)) {
+            Ok(form) if form.is_day() && has_time_of_day(head) => {
+                return Err("it has the date and the time of day in two columns; put them into one (2021-07-06T23:59:59Z)".to_owned());
+            }
+            Ok(form) => return Ok(Some((column, form))),
+            Err(error) => {
+                doubt.get_or_insert_with(|| doubt_of(&head.header[column], &error));
+            }
+        }
+    }
+    doubt.map_or(Ok(None), Err)
+}
+
+fn has_time_of_day(head: &Head) -> bool {
+    let is_clock = |column: usize| {
+        let mut cells = head.cells(column).filter(|cell| !cell.is_empty()).peekable();
+        cells.peek().is_some() && cells.all(is_time_of_day)
+    };
+    head.columns.of_role(Role::Time).any(is_clock)
+}
+
+fn doubt_of(name: &str, error: &FormError) -> String {
+    const WAY_OUT: &str = "write times as 2021-07-06 or 2021-07-06T23:59:59Z";
+    match error {
+        FormError::Empty => format!(
+            "the column {name:?} holds no times; fill it, or leave it out if the file is one snapshot"
+        ),
+        FormError::DayOrMonth(cell) => {
+            format!(
+                "the column {name:?} does not show whether {cell:?} begins with the day or the month; {WAY_OUT}"
+            )
+        }
+        FormError::Unknown(cell) => {
+            format!("the column {name:?} holds {cell:?}, which is not a time; {WAY_OUT}")
+        }
+    }
+}
+
+/// What the cells of a column look like.
+#[derive(Default)]
+struct Looks {
+    /// Cells that hold something.
+    filled: usize,
+    numbers: usize,
+    percent: usize,
+    suffixed: usize,
+}
+
+impl Looks {
+    fn of(head: &Head, column: usize) -> Self {
+        let mut looks = Self::default();
+        for cell in head.cells(column) {
+            match shape(cell) {
+                Shape::Absent => continue,
+                Shape::Percent => looks.percent += 1,
+                Shape::Suffix => looks.suffixed += 1,
+                Shape::Text | Shape::PointGroups => {}
+                _ => looks.numbers += 1,
+            }
+            looks.filled += 1;
+        }
+        looks
+    }
+
+    /// Enough to be a habit of the file: a slip in one of many rows costs that row, not the column.
+    fn habit(&self, cells: usize) -> bool {
+        cells * 20 >= self.filled.max(1)
+    }
+
+    /// Why the column does not hold amounts of dollars or coins.
+    fn no_amounts(&self) -> Option<&'static str> {
+        if self.habit(self.percent) {
+            Some("holds percentages")
+        } else if self.habit(self.suffixed) {
+            Some("holds numbers that are rounded for display, such as 1.2 Million")
+        } else if self.numbers * 2 < self.filled {
+            Some("holds no numbers")
+        } else {
+            None
+        }
+    }
+}
+
+fn choose_figures(head: &Head, warnings: &mut Vec<String>) -> Result<Figures, String> {
+    let price = choose_price(head, warnings)?;
+    let mut amount = |role| {
+        head.columns.of_role(role).find(|column| match Looks::of(head, *column).no_amounts() {
+            None => true,
+            Some(reason) => {
+                warnings.push(format!("the column {:?} {reason}: it is left out", head.header[*column]));
+                false
+            }
+        })
+    };
+    Ok(Figures {
+        price,
+        rank: amount(Role::Rank),
+        market_cap: amount(Role::MarketCap),
+        volume: amount(Role::Volume),
+        circulating_supply: amount(Role::CirculatingSupply),
+        total_supply: amount(Role::TotalSupply),
+        max_supply: amount(Role::MaxSupply),
+        change: choose_change(head, warnings),
+    })
+}
+
+/// A row without a readable price is refused, so the column may hold some of them; but not for the most part.
+fn choose_price(head: &Head, warnings: &mut Vec<String>) -> Result<usize, String> {
+    let mut refused = None;
+    for column in head.columns.of_role(Role::Price) {
+        let looks = Looks::of(head, column);
+        if looks.numbers * 2 >= looks.filled {
+            warnings.extend(refused);
+            return Ok(column);
+        }
+        let reason = looks.no_amounts().unwrap_or("holds no numbers");
+        refused.get_or_insert_with(|| {
+            format!("the column {:?} {reason}, not prices in US dollars", head.header[column])
+        });
+    }
+    Err(refused.unwrap_or_else(|| "it has no column with a price in US dollars".to_owned()))
+}
+
+fn choose_change(head: &Head, warnings: &mut Vec<String>) -> Option<Change> {
+    for column in head.columns.of_role(Role::Change) {
+        let looks = Looks::of(head, column);
+        let needs_sign = !says_percent(&head.header[column]);
+        let signed = looks.percent > 0 && looks.percent * 20 >= looks.filled * 19;
+        if signed || (!needs_sign && (looks.numbers + looks.percent) * 2 >= looks.filled) {
+            return Some(Change { column, needs_sign });
+        }
+        warnings.push(format!(
+            "the column {:?} does not show that it is in per cent: it is left out",
+            head.header[column]
+        ));
+    }
+    None
+}
+
+/// What the figures show of the way the file writes numbers.
+fn find_style(head: &Head, figures: &Figures) -> Result<Style, String> {
+    let Figures { price, rank, market_cap, volume, change, circulating_supply, total_supply, max_supply } =
+        *figures;
+    let change = change.map(|change| change.column);
+    let columns =
+        [Some(price), rank, market_cap, volume, change, circulating_supply, total_supply, max_supply];
+    let mut style = Style::default();
+    let (mut decimal_comma, mut both) = (None, None);
+    for row in &head.rows {
+        for cell in columns.iter().flatten().map(|column| row.cell(*column)) {
+            match shape(cell.trim_end_matches('%')) {
+                Shape::CommaGroups => style.comma_groups = true,
+                Shape::PointGroups => style.point_groups = true,
+                Shape::DecimalComma => _ = decimal_comma.get_or_insert((row.line, cell)),
+                Shape::GroupsAndDecimalComma => _ = both.get_or_insert((row.line, cell)),
+                _ => {}
+            }
+        }
+    }
+    // In a file that groups by commas `1,5` is a slip in one row; `1.234,56` throws doubt on every other number.
+    match both.or(decimal_comma.filter(|_| !style.comma_groups)) {
+        Some((line, cell)) => Err(format!(
+            "line {line} holds {cell:?}: decimal commas are not read; convert the numbers to the form 1234.56"
+        )),
+        None => Ok(style),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(text: &str) -> Result<Layout, String> {
+        Layout::of(&Head::read(text.as_bytes(), true).unwrap(), &mut Vec::new())
+    }
+
+    fn warnings(text: &str) -> (Figures, Vec<String>) {
+        let mut warnings = Vec::new();
+        let layout = Layout::of(&Head::read(text.as_bytes(), true).unwrap(), &mut warnings).unwrap();
+        (layout.figures, warnings)
+    }
+
+    #[test]
+    fn the_format_of_the_original_is_read() {
+        let layout =
+            layout("id,name,price_usd,market_cap_usd,volume_24h_usd\nbitcoin,Bitcoin,1.5,2,3\n").unwrap();
+        assert_eq!(layout.coin, CoinColumns { id: Some(0), name: Some(1), symbol: None });
+        assert_eq!(
+            (layout.figures.price, layout.figures.market_cap, layout.figures.volume),
+            (2, Some(3), Some(4))
+        );
+        assert_eq!((layout.time, layout.style), (None, Style::default()));
+        assert!(!layout.ends_with_key());
+    }
+
+    #[test]
+    fn contents_overrule_names() {
+        let (figures, said) = warnings(
+            "id,price,total_volume,volume,total_supply\na,$1.00,0.5%,\"$1,234.00\",21 Million\nb,2,1%,5,5\n",
+        );
+        assert_eq!((figures.volume, figures.total_supply), (Some(3), None));
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].contains("total_volume") && said[0].contains("percentages"));
+        assert!(said[1].contains("rounded for display"));
+    }
+
+    #[test]
+    fn a_slip_costs_a_row_and_not_the_column() {
+        let rows: String = (0..50).map(|n| format!("c{n},1,{n}\n")).collect();
+        let (figures, said) = warnings(&format!("id,price,volume\n{rows}x,1,5%\ny,1,abc\n"));
+        assert_eq!((figures.volume, said.len()), (Some(2), 0));
+    }
+
+    #[test]
+    fn a_change_must_say_that_it_is_in_per_cent() {
+        let change = |text: &str| warnings(text).0.change;
+        assert_eq!(change("id,price,24h\na,1,0.022\n"), None);
+        assert_eq!(change("id,price,24h\na,1,2.2%\nb,1,-\n"), Some(Change { column: 2, needs_sign: true }));
+        assert_eq!(
+            change("id,price,percent_change_24h\na,1,2.2\n"),
+            Some(Change { column: 2, needs_sign: false })
+        );
+        assert_eq!(change("id,price,price_change_24h\na,1,-198.6\n"), None);
+        assert_eq!(
+            change("id,price,Change(24)\na,1,+nan%\nb,1,0.1%\n"),
+            Some(Change { column: 2, needs_sign: true })
+        );
+    }
+
+    #[test]
+    fn prices_must_be_numbers() {
+        assert!(layout("id,price\na,cheap\nb,dear\n").unwrap_err().contains("no numbers"));
+        assert!(layout("id,price\na,1%\n").unwrap_err().contains("percentages"));
+        assert_eq!(layout("id,price,close\na,x,1\n").unwrap().figures.price, 2);
+        assert_eq!(layout("id,price\na,\n").unwrap().figures.price, 1);
+    }
+
+    #[test]
+    fn decimal_commas_are_refused_with_their_line() {
+        for cell in ["\"1,5\"", "\"US$26.247,60\"", "\"0,123\""] {
+            let refusal = layout(&format!("id,price\na,1\nb,{cell}\n")).unwrap_err();
+            assert!(refusal.contains("line 3") && refusal.contains("decimal comma"), "{refusal}");
+        }
+        assert!(layout("id;price\na;1,5\n").unwrap_err().contains("line 2"));
+        assert!(layout("id;price;24h %\na;1;1,5%\n").unwrap_err().contains("1,5%"));
+        assert!(layout("id,price\na,\"1,234.50\"\nb,\"1,5\"\n").unwrap().style.comma_groups);
+        assert!(layout("id,price\na,\"1,234.50\"\nb,\"1.234,50\"\n").is_err());
+    }
+
+    #[test]
+    fn one_group_is_no_evidence() {
+        assert_eq!(layout("id,price\na,\"1,234\"\n").unwrap().style, Style::default());
+        assert!(layout("id,price\na,\"1,234\"\nb,\"1,95,49,806\"\n").unwrap().style.comma_groups);
+        assert!(layout("id,price\na,1.057.030\nb,5\n").unwrap().style.point_groups);
+    }
+
+    #[test]
+    fn the_time_column_without_doubt_is_taken() {
+        let time = |text: &str| layout(text).map(|layout| layout.time);
+        assert_eq!(
+            time("timestamp,date,id,price\n1640563200000,03/04/2018,a,1\n"),
+            Ok(Some((0, TimeForm::EpochMillis)))
+        );
+        assert_eq!(
+            time("timestamp,date,id,price\n03/04/2018,2018-04-03,a,1\n"),
+            Ok(Some((1, TimeForm::IsoDate)))
+        );
+        assert!(time("date,id,price\n03/04/2018,a,1\n").unwrap_err().contains("\"date\""));
+        assert!(time("date,id,price\n,a,1\n").unwrap_err().contains("no times"));
+        assert!(time("date,id,price\n1/13/17,a,1\n").unwrap_err().contains("1/13/17"));
+        assert!(time("date,time,id,price\n2021-07-06,23:59,a,1\n").unwrap_err().contains("two columns"));
+        assert_eq!(time("id,price,ath_date\na,1,2021-07-06\n"), Ok(None));
+    }
+
+    #[test]
+    fn duplicates_that_matter_are_refused() {
+        assert!(layout("id,price,volume,Volume\na,1,2,3\n").unwrap_err().contains("columns 3"));
+        assert!(layout("id,price,foo,foo\na,1,2,3\n").is_ok());
+    }
+
+    #[test]
+    fn a_key_in_the_last_column_is_known() {
+        assert!(layout("price,id\n1,a\n").unwrap().ends_with_key());
+        assert!(layout("id,price,date,,\na,1,2021-07-06,,\n").unwrap().ends_with_key());
+        assert!(!layout("id,price,name\na,1,A\n").unwrap().ends_with_key());
+    }
+}

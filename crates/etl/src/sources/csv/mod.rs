@@ -1,0 +1,79 @@
+//! CSV files: snapshots and histories of prices in the shapes that circulate.
+//!
+//! A file says little about itself, so everything about it is decided from its header and its first megabyte,
+//! before any row is loaded ([`layout`]): the delimiter, what each column holds, how times and numbers are
+//! written. What cannot be told without guessing is refused, with the way out. Files are read on where the last
+//! run ended if they still begin with what was read ([`file`]).
+
+mod chunk;
+mod coin;
+mod columns;
+mod extract;
+mod file;
+mod head;
+mod layout;
+mod normalise;
+mod number;
+mod paths;
+mod records;
+mod resume;
+mod row;
+mod scanner;
+mod snapshot;
+mod survey;
+#[cfg(test)]
+mod tests;
+mod time;
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+
+use self::extract::Extractor;
+use self::file::Plan;
+pub(crate) use self::layout::Layout;
+use crate::failure::{FailureKind, SourceError};
+use crate::source::{Extract, Extraction, Normalised, RawBatch, Source};
+
+/// Key of the source in tables, flags and URLs.
+pub(crate) const NAME: &str = "csv";
+
+/// The source of the files at `paths`, of which a folder stands for the `*.csv` in it. A batch has at most
+/// `batch_size` records. Rows without a time were observed at `as_of`, else when their file was first read.
+///
+/// # Errors
+/// [`FailureKind::Config`] when there is no path or no room in a batch. The files are not looked at yet.
+pub(crate) fn open(
+    paths: &[PathBuf],
+    batch_size: usize,
+    as_of: Option<DateTime<Utc>>,
+) -> Result<Box<dyn Source>, SourceError> {
+    if paths.is_empty() {
+        return Err(SourceError::new(FailureKind::Config, "no CSV file is given; set CSV_FILE_PATH"));
+    }
+    if batch_size == 0 {
+        return Err(SourceError::new(
+            FailureKind::Config,
+            "a batch must hold at least one record; set BATCH_SIZE",
+        ));
+    }
+    Ok(Box::new(CsvFiles { paths: paths.to_vec(), batch_size, as_of }))
+}
+
+struct CsvFiles {
+    paths: Vec<PathBuf>,
+    batch_size: usize,
+    as_of: Option<DateTime<Utc>>,
+}
+
+impl Source for CsvFiles {
+    fn extract<'s>(&'s self, context: &'s Extraction) -> Result<Extract<'s>, SourceError> {
+        let Self { batch_size, as_of, .. } = *self;
+        let plan = Plan { batch_size, as_of, clock: context.clock, cancel: context.cancel.clone() };
+        Ok(Box::new(Extractor::new(&self.paths, &context.files, plan)))
+    }
+
+    fn normalise(&self, batch: &RawBatch) -> Result<Normalised, SourceError> {
+        normalise::normalise(batch)
+    }
+}

@@ -1,0 +1,45 @@
+//! Brings the rows of a chunk to unified records. Pure.
+
+use kasparro_core::Reject;
+
+use super::records::{BOM, Records, is_blank};
+use super::row::RowReader;
+use crate::failure::{FailureKind, SourceError};
+use crate::source::{Normalised, Provenance, RawBatch};
+
+/// Reads every row of the chunk; rows of empty cells are none.
+///
+/// # Errors
+/// When the batch is not a chunk of a file.
+pub(super) fn normalise(batch: &RawBatch) -> Result<Normalised, SourceError> {
+    let Provenance::File { layout, bytes: (first_byte, _), .. } = &batch.provenance else {
+        return Err(SourceError::new(FailureKind::Refused, format!("{} is not a CSV file", batch.origin())));
+    };
+    let unreadable =
+        |error: ::csv::Error| SourceError::new(FailureKind::Refused, format!("{}: {error}", batch.origin()));
+    let is_first = *first_byte == 0;
+    let content = if is_first { batch.bytes.strip_prefix(BOM).unwrap_or(&batch.bytes) } else { &batch.bytes };
+    let mut records = Records::new(content, layout.delimiter);
+    if is_first {
+        records.next().map_err(unreadable)?;
+    }
+    let reader = RowReader::new(layout, batch.fetched_at);
+    let (mut normalised, mut position) = (Normalised::default(), 0);
+    while let Some(row) = records.next().map_err(unreadable)? {
+        if is_blank(row) {
+            continue;
+        }
+        match reader.read(row, position) {
+            Ok(record) => normalised.records.push(record),
+            Err(flaw) => normalised.rejects.push(Reject {
+                code: flaw.code,
+                field: flaw.column.and_then(|column| layout.header.get(column)).cloned(),
+                message: flaw.message,
+                position,
+                raw: records.raw().to_vec(),
+            }),
+        }
+        position += 1;
+    }
+    Ok(normalised)
+}

@@ -1,0 +1,84 @@
+//! How far a file has been read, and whether it is still the same file.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use kasparro_core::store::csv_file::FileState;
+use sha2::{Digest, Sha256};
+
+use super::file::Plan;
+use super::paths::{Stat, cannot_read};
+use super::time::to_micros;
+use crate::failure::SourceError;
+
+/// The state to go on from and the hash of what it covers: where the last run ended if the file still begins with
+/// what was read, else the beginning.
+pub(super) fn start(
+    path: &Path,
+    file: &mut File,
+    known: Option<&FileState>,
+    stat: &Stat,
+    plan: &Plan,
+    now: DateTime<Utc>,
+) -> Result<(FileState, Sha256), SourceError> {
+    let loaded = known.filter(|state| state.read_bytes > 0);
+    if let Some(state) = loaded
+        && as_size(state.read_bytes) <= stat.size
+    {
+        let hasher = hash_prefix(path, file, as_size(state.read_bytes), plan)?;
+        if hasher.clone().finalize().as_slice() == state.prefix_sha256 {
+            let as_of = plan.as_of.unwrap_or(state.as_of);
+            return Ok((FileState { as_of, ..state.clone() }, hasher));
+        }
+    }
+    let generation = match (known, loaded) {
+        (Some(state), Some(_)) => state.generation.saturating_add(1),
+        (Some(state), None) => state.generation,
+        (None, _) => 1,
+    };
+    let hasher = Sha256::new();
+    let state = FileState {
+        path: path.to_string_lossy().into_owned(),
+        generation,
+        size_bytes: 0,
+        modified_ns: stat.modified_ns,
+        inode: stat.inode.clone(),
+        read_bytes: 0,
+        read_lines: 0,
+        prefix_sha256: hasher.clone().finalize().to_vec(),
+        as_of: to_micros(plan.as_of.unwrap_or(now)),
+    };
+    Ok((state, hasher))
+}
+
+fn hash_prefix(path: &Path, file: &mut File, length: u64, plan: &Plan) -> Result<Sha256, SourceError> {
+    let mut hasher = Sha256::new();
+    let mut block = vec![0; 256 * 1024];
+    let mut prefix = file.take(length);
+    loop {
+        plan.go_on()?;
+        match prefix.read(&mut block).map_err(|error| cannot_read(path, &error))? {
+            0 => return Ok(hasher),
+            read => hasher.update(&block[..read]),
+        }
+    }
+}
+
+/// Marks a file as read to its end: as long as it looks like this it is not opened. The look is the one before
+/// the file was read; what was written meanwhile makes another.
+pub(super) fn seal(state: &mut FileState, stat: &Stat) {
+    state.size_bytes = as_count(stat.size);
+    state.modified_ns = stat.modified_ns;
+    state.inode.clone_from(&stat.inode);
+}
+
+/// A count of the database as a size of memory; neither is ever negative or near the limit.
+pub(super) fn as_size(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
+}
+
+pub(super) fn as_count(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,390 @@
+//! Brings one row to the unified record, or says why not.
+
+use ::csv::ByteRecord;
+use chrono::{DateTime, TimeDelta, Utc};
+use kasparro_core::{Decimal, MarketRecord, RejectCode, Values};
+
+use super::layout::Layout;
+use super::number::{self, NumberError, Unit};
+use super::records::trim;
+use super::time::earliest;
+
+const MOST_ID_BYTES: usize = 200;
+const MOST_LABEL_BYTES: usize = 400;
+
+/// Why a row is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Flaw {
+    pub(super) code: RejectCode,
+    /// The column that was refused; `None` when the row as a whole was.
+    pub(super) column: Option<usize>,
+    pub(super) message: String,
+}
+
+/// Reads the rows of one chunk.
+pub(super) struct RowReader<'l> {
+    layout: &'l Layout,
+    named_columns: usize,
+    earliest: DateTime<Utc>,
+    latest: DateTime<Utc>,
+}
+
+impl<'l> RowReader<'l> {
+    /// A time more than a day after `fetched_at` is in the future.
+    pub(super) fn new(layout: &'l Layout, fetched_at: DateTime<Utc>) -> Self {
+        let latest = fetched_at + TimeDelta::days(1);
+        Self { layout, named_columns: layout.named_columns(), earliest: earliest(), latest }
+    }
+
+    /// Reads one row.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub(super) fn read(&self, row: &ByteRecord, position: u32) -> Result<MarketRecord, Flaw> {
+        self.check_width(row)?;
+        check_text(row)?;
+        let coin = &self.layout.coin;
+        let name = self.label(row, coin.name)?;
+        let symbol = self.label(row, coin.symbol)?;
+        let id = coin.id.map_or(Ok(""), |column| self.text(row, column, MOST_ID_BYTES))?;
+        Ok(MarketRecord {
+            crypto_id: self.crypto_id(id, name, symbol)?,
+            crypto_name: some_text(name),
+            symbol: some_text(symbol),
+            observed_at: self.time(row)?,
+            position,
+            values: self.values(row)?,
+        })
+    }
+
+    /// Cells behind the last named column are leftovers when they are empty.
+    fn check_width(&self, row: &ByteRecord) -> Result<(), Flaw> {
+        let header = self.layout.header.len();
+        let surplus = row.iter().skip(header).any(|cell| !cell.trim_ascii().is_empty());
+        if row.len() >= self.named_columns && !surplus {
+            return Ok(());
+        }
+        let message = format!("the row has {} cells, the header {header}", row.len());
+        Err(Flaw { code: RejectCode::MalformedRecord, column: None, message })
+    }
+
+    fn label<'r>(&self, row: &'r ByteRecord, column: Option<usize>) -> Result<&'r str, Flaw> {
+        column.map_or(Ok(""), |column| self.text(row, column, MOST_LABEL_BYTES))
+    }
+
+    fn text<'r>(&self, row: &'r ByteRecord, column: usize, most: usize) -> Result<&'r str, Flaw> {
+        let text = cell(row, column);
+        if text.len() > most {
+            let message = format!("{} has {} bytes, at most {most} are kept", self.name(column), text.len());
+            return Err(Flaw { code: RejectCode::TextTooLong, column: Some(column), message });
+        }
+        // Line breaks inside a quoted name are real; other control characters are damage.
+        if text.chars().any(|c| c.is_control() && !c.is_whitespace()) {
+            let message = format!("{} holds control characters: {}", self.name(column), shown(text));
+            return Err(Flaw { code: RejectCode::InvalidText, column: Some(column), message });
+        }
+        Ok(text)
+    }
+
+    fn crypto_id(&self, id: &str, name: &str, symbol: &str) -> Result<String, Flaw> {
+        let coin = &self.layout.coin;
+        let crypto_id = coin.crypto_id(id, name, symbol);
+        let column = coin.id.or(coin.name).or(coin.symbol);
+        if crypto_id.is_empty() {
+            let message = "the row does not say which coin it is about".to_owned();
+            return Err(Flaw { code: RejectCode::MissingId, column, message });
+        }
+        if crypto_id.len() > MOST_ID_BYTES {
+            let message = format!(
+                "the id made of symbol and name has {} bytes, at most {MOST_ID_BYTES} are kept",
+                crypto_id.len()
+            );
+            return Err(Flaw { code: RejectCode::TextTooLong, column, message });
+        }
+        Ok(crypto_id.into_owned())
+    }
+
+    fn time(&self, row: &ByteRecord) -> Result<Option<DateTime<Utc>>, Flaw> {
+        let Some((column, form)) = self.layout.time else { return Ok(None) };
+        let text = cell(row, column);
+        let flaw = |code, what: &str| {
+            Err(Flaw {
+                code,
+                column: Some(column),
+                message: format!("{} {} {what}", self.name(column), shown(text)),
+            })
+        };
+        if text.is_empty() {
+            return flaw(RejectCode::MissingTime, "is empty, other rows have a time");
+        }
+        match form.read(text) {
+            None => flaw(RejectCode::InvalidTime, "is no time in the form of this column"),
+            Some(time) if time < self.earliest => flaw(RejectCode::TimeOutOfRange, "is before Bitcoin"),
+            Some(time) if time > self.latest => flaw(RejectCode::TimeOutOfRange, "is in the future"),
+            Some(time) => Ok(Some(time)),
+        }
+    }
+
+    fn values(&self, row: &ByteRecord) -> Result<Values, Flaw> {
+        let figures = &self.layout.figures;
+        let amount = |column: Option<usize>| column.map_or(Ok(None), |column| self.amount(row, column));
+        Ok(Values {
+            price_usd: self.amount(row, figures.price)?,
+            market_cap_usd: amount(figures.market_cap)?,
+            volume_24h_usd: amount(figures.volume)?,
+            change_24h_percent: self.change(row)?,
+            rank: self.rank(row)?,
+            circulating_supply: amount(figures.circulating_supply)?,
+            total_supply: amount(figures.total_supply)?,
+            max_supply: amount(figures.max_supply)?,
+        })
+    }
+
+    fn amount(&self, row: &ByteRecord, column: usize) -> Result<Option<Decimal>, Flaw> {
+        let number = self.number(row, column, Unit::Amount)?;
+        if number.as_ref().is_some_and(|number| number.minus) {
+            let message = format!("{} {} is below zero", self.name(column), shown(cell(row, column)));
+            return Err(Flaw { code: RejectCode::NegativeNumber, column: Some(column), message });
+        }
+        Ok(number.map(|number| number.value))
+    }
+
+    fn change(&self, row: &ByteRecord) -> Result<Option<Decimal>, Flaw> {
+        let Some(change) = self.layout.figures.change else { return Ok(None) };
+        let number = self.number(row, change.column, Unit::Percent)?;
+        let text = cell(row, change.column);
+        if change.needs_sign
+            && number.as_ref().is_some_and(|number| !number.value.is_zero())
+            && !text.ends_with('%')
+        {
+            let message =
+                format!("{} {} lacks the % that the other rows have", self.name(change.column), shown(text));
+            return Err(Flaw { code: RejectCode::InvalidNumber, column: Some(change.column), message });
+        }
+        Ok(number.map(|number| number.value))
+    }
+
+    /// 0 is how listings say "unranked".
+    fn rank(&self, row: &ByteRecord) -> Result<Option<i32>, Flaw> {
+        let Some(column) = self.layout.figures.rank else { return Ok(None) };
+        let Some(number) = self.number(row, column, Unit::Amount)? else { return Ok(None) };
+        let flaw = |code, what| {
+            let message = format!("{} {} {what}", self.name(column), shown(cell(row, column)));
+            Err(Flaw { code, column: Some(column), message })
+        };
+        let (whole, fraction) = number.value.as_str().split_once('.').unwrap_or((number.value.as_str(), ""));
+        if number.minus || !fraction.bytes().all(|digit| digit == b'0') {
+            return flaw(RejectCode::InvalidNumber, "is no rank");
+        }
+        match whole.parse() {
+            Ok(0) => Ok(None),
+            Ok(rank) => Ok(Some(rank)),
+            Err(_) => flaw(RejectCode::NumberOutOfRange, "is no rank of any listing"),
+        }
+    }
+
+    fn number(&self, row: &ByteRecord, column: usize, unit: Unit) -> Result<Option<number::Number>, Flaw> {
+        let text = cell(row, column);
+        number::read(text, unit, self.layout.style).map_err(|error| {
+            let (code, what) = match error {
+                NumberError::Malformed => {
+                    (RejectCode::InvalidNumber, "is not a number in the style of this file")
+                }
+                NumberError::OutOfRange => (RejectCode::NumberOutOfRange, "has more digits than are kept"),
+                NumberError::Ambiguous => {
+                    (RejectCode::AmbiguousNumber, "may be a decimal number or one in groups of three digits")
+                }
+            };
+            Flaw {
+                code,
+                column: Some(column),
+                message: format!("{} {} {what}", self.name(column), shown(text)),
+            }
+        })
+    }
+
+    fn name(&self, column: usize) -> &str {
+        self.layout.header.get(column).map_or("", String::as_str)
+    }
+}
+
+/// The trimmed text of a cell.
+pub(super) fn cell(row: &ByteRecord, column: usize) -> &str {
+    row.get(column).and_then(|cell| std::str::from_utf8(cell).ok()).map_or("", trim)
+}
+
+/// A row is refused as a whole: in a file of another encoding the cells that happen to be readable are luck.
+fn check_text(row: &ByteRecord) -> Result<(), Flaw> {
+    if row.as_slice().is_ascii() {
+        return Ok(());
+    }
+    match row.iter().position(|cell| std::str::from_utf8(cell).is_err()) {
+        None => Ok(()),
+        Some(column) => {
+            let message = format!("cell {} is not UTF-8", column + 1);
+            Err(Flaw { code: RejectCode::InvalidText, column: Some(column), message })
+        }
+    }
+}
+
+fn some_text(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// A cell for a message: short, in quotes, without control characters.
+fn shown(text: &str) -> String {
+    const MOST: usize = 80;
+    let head: String = text.chars().take(MOST).collect();
+    let more = if head.len() < text.len() { "…" } else { "" };
+    format!("{head:?}{more}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sources::csv::head::Head;
+
+    /// The rows of a file, read with the layout that they show.
+    fn rows(text: &[u8]) -> Vec<Result<MarketRecord, Flaw>> {
+        let layout = Layout::of(&Head::read(text, true).unwrap(), &mut Vec::new()).unwrap();
+        let reader = RowReader::new(&layout, "2026-01-01T00:00:00Z".parse().unwrap());
+        let mut records = crate::sources::csv::records::Records::new(text, layout.delimiter);
+        records.next().unwrap();
+        let mut rows = Vec::new();
+        while let Some(row) = records.next().unwrap() {
+            rows.push(reader.read(row, rows.len() as u32));
+        }
+        rows
+    }
+
+    fn record(text: &str) -> MarketRecord {
+        rows(text.as_bytes()).remove(0).unwrap()
+    }
+
+    /// Code and column of the last row.
+    fn flaw(text: &str) -> (RejectCode, Option<usize>) {
+        let flaw = rows(text.as_bytes()).pop().unwrap().unwrap_err();
+        (flaw.code, flaw.column)
+    }
+
+    fn number(text: &str) -> Option<Decimal> {
+        Some(Decimal::parse(text).unwrap())
+    }
+
+    #[test]
+    fn a_full_row_is_taken_as_sent() {
+        let record = record(
+            "id,symbol,name,price_usd,market_cap,total_volume,percent_change_24h,rank,circulating_supply,total_supply,max_supply,last_updated\n\
+             bitcoin,btc,\u{a0}Bitcoin ,97272.0,1928430242285,1.3e10,-0.20378,1.0,19825068.0,,21000000.0,2025-02-01T10:00:00.5Z\n",
+        );
+        assert_eq!(
+            (&record.crypto_id[..], record.crypto_name.as_deref(), record.symbol.as_deref()),
+            ("bitcoin", Some("Bitcoin"), Some("btc"))
+        );
+        assert_eq!(record.observed_at, Some("2025-02-01T10:00:00.5Z".parse().unwrap()));
+        let values = Values {
+            rank: Some(1),
+            price_usd: number("97272.0"),
+            market_cap_usd: number("1928430242285"),
+            volume_24h_usd: number("13000000000"),
+            change_24h_percent: number("-0.20378"),
+            circulating_supply: number("19825068.0"),
+            total_supply: None,
+            max_supply: number("21000000.0"),
+        };
+        assert_eq!(record.values, values);
+        assert_eq!(record.values.price_usd.unwrap().as_str(), "97272.0");
+    }
+
+    #[test]
+    fn zero_is_kept_and_absent_is_none() {
+        let record = record("id,price,market_cap,volume,rank\na,0,0.0,-,0\n");
+        assert_eq!((record.values.price_usd, record.values.market_cap_usd), (number("0"), number("0")));
+        assert_eq!(
+            (record.values.volume_24h_usd, record.values.rank, record.observed_at),
+            (None, None, None)
+        );
+    }
+
+    #[test]
+    fn leftover_cells_are_tolerated_and_ragged_rows_are_not() {
+        assert!(rows(b"id,price\na,1,\na,1, ,\t\n").iter().all(Result::is_ok));
+        assert!(rows(b"id,price,,\na,1\na,1,,\na,1,x,\n").iter().all(Result::is_ok));
+        for row in ["a", "a,1,2", "a,1,,2"] {
+            assert_eq!(
+                flaw(&format!("id,price,b\nx,1,2\n{row}\n").replace(",b\nx,1,2", "\nx,1")),
+                (RejectCode::MalformedRecord, None),
+                "{row}"
+            );
+        }
+    }
+
+    #[test]
+    fn bad_text_is_refused() {
+        assert_eq!(flaw("id,name,price\na,A,1\n,A,1\n"), (RejectCode::MissingId, Some(0)));
+        assert_eq!(flaw("id,name,price\na\u{0}b,A,1\n"), (RejectCode::InvalidText, Some(0)));
+        assert_eq!(flaw("id,name,price\na,\"A\nB\",1\n"), (RejectCode::InvalidText, Some(1)));
+        assert_eq!(
+            flaw(&format!("id,name,price\n{},A,1\n", "x".repeat(201))),
+            (RejectCode::TextTooLong, Some(0))
+        );
+        assert_eq!(
+            flaw(&format!("id,name,price\na,{},1\n", "x".repeat(401))),
+            (RejectCode::TextTooLong, Some(1))
+        );
+        assert_eq!(flaw(&format!("name,price\n{},1\n", "x".repeat(300))), (RejectCode::TextTooLong, Some(0)));
+        let flaws = rows(b"id,name,price\na,caf\xE9,1\nb,B,1\n");
+        assert_eq!(flaws[0].as_ref().unwrap_err().code, RejectCode::InvalidText);
+        assert!(flaws[1].is_ok());
+    }
+
+    #[test]
+    fn bad_numbers_are_refused_by_code() {
+        let good = "id,price,rank,24h\na,1,1,1%\nb,2,2,2%\nc,3,3,3%\n";
+        for (row, code, column) in [
+            ("x,abc,1,1%", RejectCode::InvalidNumber, 1),
+            ("x,1.057.030.998.551.800,1,1%", RejectCode::InvalidNumber, 1),
+            ("x,-1,1,1%", RejectCode::NegativeNumber, 1),
+            ("x,-0,1,1%", RejectCode::NegativeNumber, 1),
+            ("x,$-0.0,1,1%", RejectCode::NegativeNumber, 1),
+            ("x,1e400,1,1%", RejectCode::NumberOutOfRange, 1),
+            ("x,\"1,234\",1,1%", RejectCode::AmbiguousNumber, 1),
+            ("x,1,1.5,1%", RejectCode::InvalidNumber, 2),
+            ("x,1,-1,1%", RejectCode::InvalidNumber, 2),
+            ("x,1,99999999999,1%", RejectCode::NumberOutOfRange, 2),
+            ("x,1,1,0.02", RejectCode::InvalidNumber, 3),
+        ] {
+            let others = "y,1,1,1%\n".repeat(40);
+            assert_eq!(flaw(&format!("{good}{others}{row}\n")), (code, Some(column)), "{row}");
+        }
+        assert!(
+            rows(format!("{good}{}x,1,1,0\nx,1,1,-0.00%\n", "y,1,1,1%\n".repeat(40)).as_bytes())
+                .iter()
+                .all(Result::is_ok)
+        );
+    }
+
+    #[test]
+    fn bad_times_are_refused_by_code() {
+        let good = "id,price,date\na,1,2021-07-06\nb,1,2021-07-07\n";
+        for (time, code) in [
+            ("", RejectCode::MissingTime),
+            ("2021-07-06 10:00:00", RejectCode::InvalidTime),
+            ("2021-02-30", RejectCode::InvalidTime),
+            ("2009-01-02", RejectCode::TimeOutOfRange),
+            ("2026-01-03", RejectCode::TimeOutOfRange),
+        ] {
+            assert_eq!(flaw(&format!("{good}x,1,{time}\n")), (code, Some(2)), "{time}");
+        }
+        assert!(rows(format!("{good}x,1,2026-01-02\nx,1,2009-01-03\n").as_bytes()).iter().all(Result::is_ok));
+    }
+
+    #[test]
+    fn messages_are_short_and_harmless() {
+        let flaw = rows(format!("id,price\na,1\nb,{}\x1b[31m\n", "x".repeat(1000)).as_bytes())
+            .pop()
+            .unwrap()
+            .unwrap_err();
+        assert!(flaw.message.len() < 200 && !flaw.message.contains('\x1b'), "{}", flaw.message);
+    }
+}

@@ -1,0 +1,74 @@
+//! What the JSON sources share: a body becomes records, each taken or refused.
+
+use kasparro_core::{MarketRecord, RejectCode};
+
+use super::fields::Refusal;
+use super::items;
+use crate::failure::{FailureKind, SourceError};
+use crate::http::Answer;
+use crate::source::{Clock, Normalised, Provenance, RawBatch};
+
+/// Brings every element of a body to the unified form.
+///
+/// # Errors
+/// When the body is not a list of elements.
+pub(super) fn normalise(
+    batch: &RawBatch,
+    record: impl Fn(&[u8], u32) -> Result<MarketRecord, Refusal>,
+) -> Result<Normalised, SourceError> {
+    let elements = items::split(&batch.bytes)
+        .map_err(|error| SourceError::new(FailureKind::Refused, format!("{}: {error}", batch.origin())))?;
+    let mut normalised = Normalised::default();
+    for (position, element) in (0..).zip(elements) {
+        match record(element, position) {
+            Ok(record) => normalised.records.push(record),
+            Err(refusal) => normalised.rejects.push(refusal.into_reject(position, element)),
+        }
+    }
+    Ok(normalised)
+}
+
+/// Reads one element; what is not an object of the right shape is refused.
+pub(super) fn parse<'a, T: serde::Deserialize<'a>>(element: &'a [u8]) -> Result<T, Refusal> {
+    let text = std::str::from_utf8(element)
+        .map_err(|error| Refusal::of_record(RejectCode::InvalidText, format!("not UTF-8: {error}")))?;
+    serde_json::from_str(text).map_err(|error| {
+        Refusal::of_record(RejectCode::MalformedRecord, format!("not a readable record: {error}"))
+    })
+}
+
+/// An answer as a batch.
+pub(super) fn batch(answer: Answer, clock: &Clock, cursor: serde_json::Value) -> RawBatch {
+    let Answer { url, status, content_type, body } = answer;
+    RawBatch {
+        bytes: body,
+        fetched_at: chrono::SubsecRound::trunc_subsecs(clock.now(), 6),
+        provenance: Provenance::Http { url, status, content_type },
+        cursor,
+    }
+}
+
+/// A listing without a single coin: what is known stays, and nobody should believe that all is well.
+pub(super) fn suspicious_empty(url: &str) -> SourceError {
+    SourceError::new(FailureKind::Refused, format!("{url}: an empty list; what is stored stays as it is"))
+}
+
+/// A field that every record used to have is in none of them: the format has changed.
+///
+/// # Errors
+/// When the field is missing from all records of a body that has some.
+pub(super) fn require_field(batch: &RawBatch, name: &str, path: &[&str]) -> Result<(), SourceError> {
+    let elements = items::split(&batch.bytes).unwrap_or_default();
+    let has = |element: &&[u8]| {
+        let value: Option<serde_json::Value> = serde_json::from_slice(element).ok();
+        value.is_some_and(|value| path.iter().try_fold(&value, |value, key| value.get(key)).is_some())
+    };
+    if elements.is_empty() || elements.iter().any(has) {
+        return Ok(());
+    }
+    let message = format!(
+        "{}: no record has the field {name}; the source has changed its format, nothing of this body was published",
+        batch.origin()
+    );
+    Err(SourceError::new(FailureKind::Refused, message))
+}

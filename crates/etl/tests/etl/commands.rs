@@ -1,0 +1,159 @@
+//! The command line: migrations, settings, exit codes.
+
+use kasparro_testkit::database::TestDatabase;
+
+use crate::support::{World, etl, number};
+
+#[test]
+fn eight_migrators_at_once_all_end_well_and_one_works() {
+    let database = TestDatabase::empty();
+    let programs: Vec<_> = (0..8).map(|_| etl(database.url()).arguments(["migrate"]).spawn()).collect();
+    let outputs: Vec<_> =
+        programs.into_iter().map(|program| program.wait(std::time::Duration::from_secs(60))).collect();
+    for output in &outputs {
+        assert_eq!(output.code, 0, "{}", output.stderr);
+    }
+    assert_eq!(outputs.iter().filter(|output| output.stdout.contains("applied")).count(), 1);
+    assert_eq!(number(&mut database.connect(), "select count(*) from __diesel_schema_migrations"), 1);
+}
+
+#[test]
+fn migrations_go_down_and_up_again() {
+    let database = TestDatabase::new();
+    let tables = "select count(*) from pg_tables where schemaname = 'public' and tablename <> '__diesel_schema_migrations'";
+    let before = number(&mut database.connect(), tables);
+    kasparro_core::db::revert_all(database.url()).unwrap();
+    assert_eq!(number(&mut database.connect(), tables), 0);
+    assert_eq!(
+        number(&mut database.connect(), "select count(*) from pg_views where schemaname = 'public'"),
+        0
+    );
+    kasparro_core::db::migrate(database.url()).unwrap();
+    assert_eq!(number(&mut database.connect(), tables), before);
+}
+
+#[test]
+fn every_column_of_every_table_is_described_or_obvious() {
+    let database = TestDatabase::new();
+    let undescribed = number(
+        &mut database.connect(),
+        "select count(*) from pg_class c where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v') \
+            and relname <> '__diesel_schema_migrations' and obj_description(c.oid) is null",
+    );
+    assert_eq!(undescribed, 0);
+}
+
+#[test]
+fn a_database_without_tables_is_said_to_be_one() {
+    let database = TestDatabase::empty();
+    let output = etl(database.url()).run();
+    assert_eq!(output.code, 78);
+    assert!(output.stderr.contains("run `kasparro-etl migrate`"), "{}", output.stderr);
+}
+
+#[test]
+fn tables_of_another_version_are_refused_with_the_way_out() {
+    for (version, words) in
+        [("29990101000000", "use a newer program"), ("20000101000000", "kasparro-etl migrate")]
+    {
+        let world = World::new();
+        let mut connection = world.database.connect();
+        diesel::RunQueryDsl::execute(
+            diesel::sql_query(format!("update __diesel_schema_migrations set version = '{version}'")),
+            &mut connection,
+        )
+        .unwrap();
+        let output = world.etl().run();
+        assert_eq!(output.code, 78);
+        assert!(output.stderr.contains(words), "{}", output.stderr);
+    }
+}
+
+#[test]
+fn a_database_that_is_away_costs_no_call() {
+    let world = World::new();
+    let output = world
+        .etl_at("postgresql://someone:canary-password@127.0.0.1:9/kasparro?connect_timeout=2")
+        .variable("ETL_DATABASE_WAIT_SECONDS", "0.3")
+        .run();
+    assert_eq!(output.code, 75, "{}", output.stderr);
+    assert!(world.simulator.requests().is_empty());
+    assert!(!output.stderr.contains("canary"), "{}", output.stderr);
+}
+
+#[test]
+fn a_database_that_comes_up_late_is_waited_for() {
+    use kasparro_testkit::proxy::PostgresProxy;
+    let world = World::new();
+    // A port that nobody listens on yet.
+    let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let relay_url = |relay: &PostgresProxy| relay.url();
+    let late = format!("postgresql://nobody@{address}/x?sslmode=disable&gssencmode=disable");
+    let output = world.etl_at(&late).variable("ETL_DATABASE_WAIT_SECONDS", "0.2").run();
+    assert_eq!(output.code, 75);
+    let relay = PostgresProxy::start(world.database.url()).unwrap();
+    assert_eq!(world.etl_at(&relay_url(&relay)).run().code, 0);
+}
+
+#[test]
+fn a_wrong_setting_is_named_with_all_others() {
+    let output = etl("")
+        .variable("BATCH_SIZE", "many")
+        .variable("KASPARRO_SOURCES", "coinbase")
+        .variable("COINGECKO_BASE_URL", "gopher://x")
+        .run();
+    assert_eq!(output.code, 78);
+    for name in ["BATCH_SIZE", "coinbase", "COINGECKO_BASE_URL"] {
+        assert!(output.stderr.contains(name), "{name}: {}", output.stderr);
+    }
+    let output = etl("").run();
+    assert_eq!(output.code, 78);
+    assert!(output.stderr.contains("DATABASE_URL is not set"), "{}", output.stderr);
+    assert_eq!(etl("").arguments(["run", "--no-such-flag"]).run().code, 64);
+}
+
+#[test]
+fn a_secret_may_come_from_a_file() {
+    let world = World::new();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("url");
+    std::fs::write(&file, format!("{}\n", world.database.url())).unwrap();
+    let output = world.etl_at("").variable("DATABASE_URL_FILE", &file).arguments(["check"]).run();
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let both = world.etl().variable("DATABASE_URL_FILE", &file).arguments(["check"]).run();
+    assert_eq!(both.code, 78);
+    assert!(both.stderr.contains("DATABASE_URL and DATABASE_URL_FILE are both set"), "{}", both.stderr);
+}
+
+#[test]
+fn status_and_rejects_tell_what_happened() {
+    let world = World::new();
+    assert!(world.etl().arguments(["status"]).run().stdout.contains("no run yet"));
+    assert!(world.etl().arguments(["rejects"]).run().stdout.contains("no record was refused"));
+    world.simulator.serve_body(
+        kasparro_testkit::simulator::Route::CoinpaprikaTickers,
+        r#"[{"id":"a","quotes":{"USD":{"price":-5}}},{"id":"b","quotes":{"USD":{"price":5}}}]"#,
+    );
+    world.run("coinpaprika");
+    let status = world.etl().arguments(["status"]).run().stdout;
+    assert!(status.contains("coinpaprika") && status.contains("2 records: 1 new, 1 rejected"), "{status}");
+    let rejects = world.etl().arguments(["rejects"]).run().stdout;
+    assert!(rejects.contains("negative_number") && rejects.contains("quotes.USD.price"), "{rejects}");
+}
+
+#[test]
+fn nobody_reading_the_output_changes_nothing() {
+    let world = World::new();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let status = std::process::Command::new(env!("CARGO_BIN_EXE_kasparro-etl"))
+        .env("DATABASE_URL", world.database.url())
+        .env("COINPAPRIKA_BASE_URL", world.simulator.coinpaprika_base_url())
+        .env("COINGECKO_BASE_URL", world.simulator.coingecko_base_url())
+        .stdout(full.try_clone().unwrap())
+        .stderr(full)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+}

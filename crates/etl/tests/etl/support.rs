@@ -1,0 +1,195 @@
+//! What the tests share: a database, a simulator, and the program between them.
+
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Nullable, Text};
+use kasparro_testkit::database::TestDatabase;
+use kasparro_testkit::process::{Output, Program};
+use kasparro_testkit::simulator::{Simulator, Universe};
+
+/// The program under test, with nothing configured but the database.
+pub(crate) fn etl(database_url: &str) -> Program {
+    Program::new(env!("CARGO_BIN_EXE_kasparro-etl"))
+        .variable("DATABASE_URL", database_url)
+        .variable("ETL_RETRY_DELAY_SECONDS", "0.01")
+        .variable("ETL_DATABASE_WAIT_SECONDS", "5")
+}
+
+/// A database and both APIs.
+pub(crate) struct World {
+    pub(crate) database: TestDatabase,
+    pub(crate) simulator: Simulator,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(Universe::new(7).coins(40))
+    }
+
+    pub(crate) fn with(universe: Universe) -> Self {
+        Self { database: TestDatabase::new(), simulator: Simulator::start(universe) }
+    }
+
+    /// The program, knowing both APIs.
+    pub(crate) fn etl(&self) -> Program {
+        self.etl_at(self.database.url())
+    }
+
+    /// As [`Self::etl`], over another way to the database.
+    pub(crate) fn etl_at(&self, database_url: &str) -> Program {
+        etl(database_url)
+            .variable("COINPAPRIKA_BASE_URL", self.simulator.coinpaprika_base_url())
+            .variable("COINGECKO_BASE_URL", self.simulator.coingecko_base_url())
+    }
+
+    /// Runs one source and expects it to succeed.
+    pub(crate) fn run(&self, sources: &str) -> Output {
+        let output = self.etl().arguments(["run", "--sources", sources]).run();
+        assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+        output
+    }
+
+    pub(crate) fn tally(&self, source: &str) -> Tally {
+        newest_tally(&mut self.database.connect(), source)
+    }
+}
+
+/// The counters of the newest run of a source.
+#[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
+pub(crate) struct Tally {
+    #[diesel(sql_type = Text)]
+    pub(crate) status: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) failure_kind: Option<String>,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) extracted: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) loaded: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) restated: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) unchanged: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) duplicate: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) rejected: i64,
+}
+
+pub(crate) fn newest_tally(connection: &mut PgConnection, source: &str) -> Tally {
+    sql_query(
+        "select status, failure_kind, extracted, loaded, restated, unchanged, duplicate, rejected \
+           from etl_run_sources where source = $1 order by run_id desc limit 1",
+    )
+    .bind::<Text, _>(source)
+    .get_result(connection)
+    .unwrap()
+}
+
+/// One number from the database.
+pub(crate) fn number(connection: &mut PgConnection, sql: &str) -> i64 {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        n: i64,
+    }
+    sql_query(format!("select ({sql})::bigint as n")).get_result::<Row>(connection).unwrap().n
+}
+
+/// One text a row.
+pub(crate) fn texts(connection: &mut PgConnection, sql: &str) -> Vec<String> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        t: String,
+    }
+    let rows: Vec<Row> =
+        sql_query(format!("select t::text as t from ({sql}) as q (t)")).load(connection).unwrap();
+    rows.into_iter().map(|row| row.t).collect()
+}
+
+/// The invariants that hold after every run, however it ended.
+pub(crate) fn check_invariants(connection: &mut PgConnection) {
+    let must_be_zero = [
+        (
+            "a batch and its rows disagree",
+            "select count(*) from (select b.batch_id from etl_batches b left join observations o using (batch_id) \
+           group by b.batch_id having count(o.coin_id) <> b.loaded + b.restated - b.superseded) x",
+        ),
+        (
+            "an observation without a batch",
+            "select count(*) from observations o left join etl_batches b using (batch_id) where b.batch_id is null",
+        ),
+        (
+            "an observation without its coin or name",
+            "select count(*) from observations o left join coins c on c.coin_id = o.coin_id and c.source_id = o.source_id \
+            left join coin_labels l on l.label_id = o.label_id and l.coin_id = o.coin_id where c.coin_id is null or l.label_id is null",
+        ),
+        (
+            "the latest state is not the newest observation",
+            "select count(*) from (select distinct on (coin_id) * from observations order by coin_id, observed_at desc) o \
+            full join coin_latest l using (coin_id) \
+           where (o.observed_at, o.batch_id, o.label_id, o.raw_position) is distinct from (l.observed_at, l.batch_id, l.label_id, l.raw_position) \
+              or (o.price_usd, o.market_cap_usd, o.volume_24h_usd, o.change_24h_percent, o.rank, o.circulating_supply, o.total_supply, o.max_supply) \
+                 is distinct from (l.price_usd, l.market_cap_usd, l.volume_24h_usd, l.change_24h_percent, l.rank, l.circulating_supply, l.total_supply, l.max_supply)",
+        ),
+        (
+            "a counter of a coin is wrong",
+            "select count(*) from coin_latest l join (select coin_id, count(*) n, min(observed_at) first from observations group by coin_id) o using (coin_id) \
+           where (l.observations, l.first_observed_at) <> (o.n, o.first)",
+        ),
+        (
+            "a counter of a source is wrong",
+            "select count(*) from data_sources s where observations <> (select count(*) from observations o where o.source_id = s.source_id) \
+             or coins <> (select count(*) from coins c where c.source_id = s.source_id) \
+             or batch_number <> (select count(*) from etl_batches b where b.source = s.name) \
+             or raw_records <> (select coalesce(sum(record_count), 0) from raw_api_data r where r.source = s.name) \
+                             + (select coalesce(sum(record_count), 0) from raw_csv_data r where r.source = s.name)",
+        ),
+        (
+            "a run and its batches disagree",
+            "select count(*) from etl_run_sources s where (batches, extracted, loaded) <> \
+            (select count(*), coalesce(sum(b.extracted), 0), coalesce(sum(b.loaded), 0) from etl_batches b where b.run_id = s.run_id and b.source = s.source)",
+        ),
+        (
+            "raw bytes and their hash disagree",
+            "select (select count(*) from raw_api_data where sha256 <> sha256(body)) + (select count(*) from raw_csv_data where sha256 <> sha256(body))",
+        ),
+        (
+            "the checkpoint is not that of the newest batch",
+            "select count(*) from etl_checkpoints c join data_sources s on s.name = c.source where c.batch_number <> s.batch_number",
+        ),
+        ("a lease is held", "select count(*) from etl_lease where expires_at > clock_timestamp()"),
+        (
+            "a refused record leads nowhere",
+            "select count(*) from rejects r left join etl_batches b using (batch_id) where b.batch_id is null",
+        ),
+    ];
+    for (what, sql) in must_be_zero {
+        assert_eq!(number(connection, sql), 0, "{what}");
+    }
+}
+
+/// All that a load leaves behind, but for keys and for times that depend on when it ran.
+pub(crate) fn contents(connection: &mut PgConnection) -> Vec<String> {
+    // A record without a time of its own carries that of the load; the simulator's universe is of the past.
+    let time = "case when observed_at > now() - interval '1 hour' then 'now' else observed_at::text end";
+    let mut all = texts(
+        connection,
+        &format!(
+            "select concat_ws('|', data_source, crypto_id, crypto_name, symbol, price_usd, market_cap_usd, volume_24h_usd, \
+                    change_24h_percent, rank, circulating_supply, total_supply, max_supply, {time}, raw_position) \
+               from cleaned_data order by 1"
+        ),
+    );
+    for sql in [
+        "select concat_ws('|', name, coins, observations, raw_records, batch_number) from data_sources where batch_number > 0 order by 1",
+        "select concat_ws('|', source, encode(sha256, 'hex'), record_count) from raw_api_data order by 1",
+        "select concat_ws('|', source, encode(sha256, 'hex'), record_count, first_line, last_line, first_byte, end_byte) from raw_csv_data order by 1",
+        "select concat_ws('|', path, generation, size_bytes, read_bytes, read_lines, encode(prefix_sha256, 'hex')) from csv_files order by 1",
+        "select concat_ws('|', source, code, field, excerpt) from rejects order by 1",
+        "select concat_ws('|', source, last_processed_id, cursor) from etl_checkpoints order by 1",
+    ] {
+        all.extend(texts(connection, sql));
+    }
+    all
+}
