@@ -146,7 +146,7 @@ create table raw_csv_data (
     last_line    bigint not null,
     first_byte   bigint not null,
     end_byte     bigint not null,
-    fetched_at   timestamptz not null,
+    fetched_at   timestamptz not null default clock_timestamp(),
     sha256       bytea not null check (octet_length(sha256) = 32),
     record_count integer not null check (record_count >= 0),
     body         bytea not null,
@@ -156,6 +156,7 @@ comment on table raw_csv_data is 'One row is one chunk of a CSV file, byte for b
 comment on column raw_csv_data.first_line is 'Number of the first line of the chunk, from 1.';
 comment on column raw_csv_data.first_byte is 'Offset of the first byte of the chunk, from 0.';
 comment on column raw_csv_data.end_byte is 'Offset behind the last byte of the chunk.';
+comment on column raw_csv_data.fetched_at is 'When these bytes came first.';
 comment on column raw_csv_data.record_count is 'Records in the chunk; the header and blank lines do not count.';
 
 -- lz4 costs a quarter of the time of pglz; a server built without it keeps its default.

@@ -2,7 +2,7 @@
 
 use diesel::connection::{CacheSize, SimpleConnection};
 use diesel::pg::PgConnection;
-use diesel::{Connection, ConnectionError, QueryResult, RunQueryDsl, sql_query};
+use diesel::{Connection, QueryResult, RunQueryDsl, sql_query};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 /// Every migration, compiled in.
@@ -14,9 +14,9 @@ const MIGRATION_LOCK: i64 = 0x6b61_7370_6172_726f;
 /// What goes wrong between us and the database as a whole.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// No connection could be made.
+    /// No connection could be made. The text has no secrets.
     #[error("cannot connect to the database: {0}")]
-    Connect(#[from] ConnectionError),
+    Connect(String),
     /// A statement failed.
     #[error("database: {0}")]
     Query(#[from] diesel::result::Error),
@@ -49,9 +49,31 @@ pub enum SchemaState {
 /// # Errors
 /// What libpq says; it names host and user but never the password.
 pub fn connect(url: &str) -> Result<PgConnection, DbError> {
-    let mut connection = PgConnection::establish(url)?;
+    let mut connection = PgConnection::establish(url)
+        .map_err(|error| DbError::Connect(without_secrets(&error.to_string(), url)))?;
     prepare(&mut connection)?;
     Ok(connection)
+}
+
+/// What libpq says about an address, on one line and without the address: it repeats one that it cannot read,
+/// password included.
+pub fn without_secrets(message: &str, url: &str) -> String {
+    let mut text = message.replace(url, "[DATABASE_URL]");
+    if let Some(password) = password(url) {
+        text = text.replace(password, "[password]");
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The password in `scheme://user:password@host` or `password=...`.
+fn password(url: &str) -> Option<&str> {
+    let in_url = || {
+        let authority = url.split_once("//").map_or(url, |(_, rest)| rest);
+        let (user_info, _) = authority.rsplit_once('@')?;
+        Some(user_info.split_once(':')?.1)
+    };
+    let in_words = || url.split_once("password=")?.1.split([' ', '&']).next();
+    in_url().or_else(in_words).filter(|password| !password.is_empty())
 }
 
 /// Brings a fresh connection into the state that the queries of [`crate::store`] count on.
@@ -163,5 +185,28 @@ impl SchemaState {
                 )
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_libpq_repeats_is_not_shown() {
+        for url in [
+            "postgres//u:canary@h/d",
+            "postgresql://u:canary@h/d",
+            "host=h password=canary dbname=d",
+            "u:canary@h",
+        ] {
+            let message = format!("missing \"=\" after \"{url}\" in connection info\n string canary");
+            let shown = without_secrets(&message, url);
+            assert!(!shown.contains("canary") && shown.contains("missing"), "{shown}");
+        }
+        assert_eq!(
+            without_secrets("role \"u\" does not exist\n", "postgresql:///d"),
+            "role \"u\" does not exist"
+        );
     }
 }

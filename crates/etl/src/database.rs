@@ -53,22 +53,22 @@ fn open(url: &Secret) -> Result<PgConnection, DbError> {
 }
 
 /// Asking again does not help against these.
-const REFUSALS: [&str; 6] = [
+const REFUSALS: [&str; 8] = [
     "password authentication failed",
     "no password supplied",
     "no pg_hba.conf entry",
     "role \"",
     "database \"",
-    "invalid connection option",
+    "connection info string",
+    "invalid URI",
+    "connection option",
 ];
 
 fn refused(error: &DbError) -> SourceError {
     let text = one_line(&error.to_string());
     let starting =
         ["starting up", "shutting down", "too many", "recovery"].iter().any(|word| text.contains(word));
-    let config = !starting
-        && (REFUSALS.iter().any(|refusal| text.contains(refusal))
-            || matches!(error, DbError::Connect(diesel::ConnectionError::InvalidConnectionUrl(_))));
+    let config = !starting && REFUSALS.iter().any(|refusal| text.contains(refusal));
     let kind = if config { FailureKind::Config } else { FailureKind::Temporary };
     SourceError::new(kind, text)
 }
@@ -103,6 +103,11 @@ pub(crate) fn is_transient(error: &Error) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether somebody else has held a row for too long.
+pub(crate) fn is_lock_timeout(error: &Error) -> bool {
+    matches!(error, Error::DatabaseError(_, information) if information.message().contains("lock timeout"))
 }
 
 /// A database error as the end of a source.

@@ -45,8 +45,6 @@ pub struct NewChunk<'a> {
     pub first_byte: i64,
     /// Offset behind the last byte.
     pub end_byte: i64,
-    /// When it was read, UTC.
-    pub fetched_at: DateTime<Utc>,
     /// SHA-256 of the bytes.
     pub sha256: &'a [u8],
     /// Records inside.

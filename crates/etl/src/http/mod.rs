@@ -74,6 +74,12 @@ impl Client {
         let mut attempt = 1;
         loop {
             self.pace.wait(&self.cancel)?;
+            if Instant::now() > self.deadline {
+                let seconds = self.policy.source_deadline.as_secs();
+                let message =
+                    format!("the source took longer than {seconds} s (ETL_SOURCE_DEADLINE_SECONDS)");
+                return Err(SourceError::new(FailureKind::Unavailable, message));
+            }
             let failed = match self.attempt(request) {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,

@@ -223,7 +223,6 @@ impl Loader {
                     last_line: lines.1 as i64,
                     first_byte: bytes.0 as i64,
                     end_byte: bytes.1 as i64,
-                    fetched_at: batch.fetched_at,
                     sha256,
                     record_count,
                     body: &batch.bytes,

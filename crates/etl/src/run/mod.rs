@@ -131,9 +131,10 @@ impl Launch {
             if self.epochs.contains_key(name) {
                 continue;
             }
-            if let Some(epoch) =
-                lease::acquire(&mut self.control, name, &owner, self.run_id, self.settings.lease)?
-            {
+            let taken = lease::acquire(&mut self.control, name, &owner, self.run_id, self.settings.lease);
+            // The holder is in the middle of a long transaction: it lives.
+            let taken = if taken.as_ref().is_err_and(database::is_lock_timeout) { None } else { taken? };
+            if let Some(epoch) = taken {
                 run::begin_source(&mut self.control, self.run_id, name)?;
                 self.epochs.insert(name.clone(), epoch);
             }

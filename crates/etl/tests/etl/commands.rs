@@ -82,19 +82,14 @@ fn a_database_that_is_away_costs_no_call() {
 }
 
 #[test]
-fn a_database_that_comes_up_late_is_waited_for() {
-    use kasparro_testkit::proxy::PostgresProxy;
-    let world = World::new();
-    // A port that nobody listens on yet.
-    let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
-    let relay_url = |relay: &PostgresProxy| relay.url();
-    let late = format!("postgresql://nobody@{address}/x?sslmode=disable&gssencmode=disable");
-    let output = world.etl_at(&late).variable("ETL_DATABASE_WAIT_SECONDS", "0.2").run();
-    assert_eq!(output.code, 75);
-    let relay = PostgresProxy::start(world.database.url()).unwrap();
-    assert_eq!(world.etl_at(&relay_url(&relay)).run().code, 0);
+fn an_address_that_cannot_be_read_is_not_repeated() {
+    for url in
+        ["postgres//me:canary@host/db", "mysql://me:canary@host/db", "postgresql://me:canary@host:port/db"]
+    {
+        let output = etl(url).run();
+        assert_eq!(output.code, 78, "{url}: {}", output.stderr);
+        assert!(!output.stderr.contains("canary"), "{}", output.stderr);
+    }
 }
 
 #[test]

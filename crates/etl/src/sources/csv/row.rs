@@ -323,7 +323,8 @@ mod tests {
     fn bad_text_is_refused() {
         assert_eq!(flaw("id,name,price\na,A,1\n,A,1\n"), (RejectCode::MissingId, Some(0)));
         assert_eq!(flaw("id,name,price\na\u{0}b,A,1\n"), (RejectCode::InvalidText, Some(0)));
-        assert_eq!(flaw("id,name,price\na,\"A\nB\",1\n"), (RejectCode::InvalidText, Some(1)));
+        assert_eq!(flaw("id,name,price\na,\"A\u{1b}B\",1\n"), (RejectCode::InvalidText, Some(1)));
+        assert_eq!(record("id,name,price\na,\"A\nB\",1\n").crypto_name.as_deref(), Some("A\nB"));
         assert_eq!(
             flaw(&format!("id,name,price\n{},A,1\n", "x".repeat(201))),
             (RejectCode::TextTooLong, Some(0))
