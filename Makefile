@@ -33,7 +33,7 @@ api: build ## serve what is loaded on port 8000 (PORT=…)
 db: build ## start the private Postgres, leave it running and print its URL
 	@$(LOCALPG) start
 
-db-stop: build ## stop the private Postgres; its data stays
+db-stop: $(LOCALPG) ## stop the private Postgres; its data stays
 	@$(LOCALPG) stop
 
 migrate: build ## create or upgrade the tables
@@ -45,6 +45,10 @@ ifdef FEATURES
 	@echo "perl lacks modules that OpenSSL's build needs: building without TLS to Postgres"
 endif
 	@cargo build --release --bins $(CARGO_FLAGS)
+
+# For what has to work with the programs as they are, also when the source at hand does not compile.
+$(LOCALPG):
+	@$(MAKE) --no-print-directory build
 
 test: ## run every test on a private Postgres of its own (ARGS='name of a test')
 	cargo test $(CARGO_FLAGS) --no-run
@@ -72,7 +76,7 @@ docker/secrets/database_url:
 	@docker/make-secrets.sh
 
 .PHONY: clean
-clean: ## remove what was built and the private Postgres with its data
-	@if [ -d .local/postgres ]; then cargo run --quiet --locked --package kasparro-localpg -- remove; fi
+clean: $(if $(wildcard .local/postgres),$(LOCALPG)) ## remove what was built and the private Postgres with its data
+	@if [ -d .local/postgres ]; then $(LOCALPG) remove; fi
 	rm -rf .local
 	cargo clean

@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
@@ -84,14 +85,26 @@ impl Signals {
     }
 }
 
-/// Passes a signal on to the command. Not SIGINT: Ctrl-C reaches every program of the terminal, and a second one would
-/// tell the command not to end in good order.
-fn pass_on(signal: i32, child: &Mutex<Option<Child>>) {
-    let signal = match signal {
-        SIGTERM => Signal::TERM,
-        SIGHUP => Signal::HUP,
-        _ => return,
-    };
+/// How long a command gets to end by itself after a SIGINT.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Passes a signal on to the command. Not SIGINT at once: Ctrl-C reaches every program of the terminal, and a second one
+/// would tell the command not to end in good order. Sent to this program alone, it is passed on after a while.
+fn pass_on(signal: i32, child: &Arc<Mutex<Option<Child>>>) {
+    match signal {
+        SIGTERM => send(Signal::TERM, child),
+        SIGHUP => send(Signal::HUP, child),
+        _ => {
+            let child = Arc::clone(child);
+            std::thread::spawn(move || {
+                std::thread::sleep(GRACE);
+                send(Signal::TERM, &child);
+            });
+        }
+    }
+}
+
+fn send(signal: Signal, child: &Mutex<Option<Child>>) {
     let child = child.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(child) = child.as_ref() {
         // It may have ended just now; then there is nobody to tell.

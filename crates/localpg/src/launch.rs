@@ -26,27 +26,26 @@ const FATAL: [u8; 3] = [64, 75, 78];
 
 /// Migrates, loads once and serves until a signal comes.
 pub(crate) fn run(directory: &Path, database: &str) -> Result<u8> {
-    let port = free_port()?;
+    require_free_port()?;
     let signals = Signals::watch()?;
     let target = match Target::choose(directory, database) {
         Err(error) if error.is::<NoServer>() && docker_works() => return in_containers(&signals, &error),
         target => target?,
     };
-    let served =
-        load(&signals, &target, None, &[]).and_then(|code| serve(&signals, &target, None, port, code));
+    let served = load(&signals, &target, None, &[]).and_then(|code| serve(&signals, &target, None, code));
     target.leave()?;
     served
 }
 
 /// As [`run`], with both APIs played by the simulator and on a database of its own.
 pub(crate) fn demo(directory: &Path, database: &str) -> Result<u8> {
-    let port = free_port()?;
+    require_free_port()?;
     let signals = Signals::watch()?;
     let settings = Settings { directory: directory.to_owned(), durable: true };
     let target = Target::private(&settings, database)?;
     let served = Demo::start(&program("kasparro-simulator")?, &target).and_then(|demo| {
         let code = load(&signals, &target, Some(&demo), &[])?;
-        serve(&signals, &target, Some(&demo), port, code)
+        serve(&signals, &target, Some(&demo), code)
     });
     target.leave()?;
     served
@@ -82,7 +81,7 @@ fn load(signals: &Signals, target: &Target, demo: Option<&Demo>, arguments: &[St
     }
 }
 
-fn serve(signals: &Signals, target: &Target, demo: Option<&Demo>, port: u16, loaded: u8) -> Result<u8> {
+fn serve(signals: &Signals, target: &Target, demo: Option<&Demo>, loaded: u8) -> Result<u8> {
     if let Some(code) = signals.interrupted() {
         return Ok(code);
     }
@@ -93,9 +92,8 @@ fn serve(signals: &Signals, target: &Target, demo: Option<&Demo>, port: u16, loa
     if loaded != 0 {
         say(format!("not everything could be loaded (exit code {loaded}, see above); serving what there is"));
     }
-    say(format!(
-        "serving http://localhost:{port}/ (documentation: http://localhost:{port}/docs); Ctrl-C ends it"
-    ));
+    // Its addresses are said by the API itself, once it listens.
+    say("starting the API; Ctrl-C ends it");
     if demo.is_some() {
         say("a demo: every price is made up; `make etl` in another terminal loads new ones");
     }
@@ -105,16 +103,18 @@ fn serve(signals: &Signals, target: &Target, demo: Option<&Demo>, port: u16, loa
     signals.run(&mut api)
 }
 
-/// The port that the API will listen on. Tried before anything else: a taken one should not show only after the load.
-fn free_port() -> Result<u16> {
+/// Tries the port that the API will listen on before anything else: a taken one should not show only after the load.
+fn require_free_port() -> Result<()> {
     let port = match setting("PORT") {
-        Some(text) => {
-            text.parse().ok().filter(|port| *port != 0).with_context(|| format!("PORT is {text:?}"))?
-        }
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|port| *port != 0)
+            .with_context(|| format!("PORT has to be a number from 1 to 65535, not {text:?}"))?,
         None => DEFAULT_PORT,
     };
     match TcpListener::bind(("0.0.0.0", port)) {
-        Ok(_) => Ok(port),
+        Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
             bail!(
                 "port {port} is taken by another program; choose another one: PORT={} make run",
