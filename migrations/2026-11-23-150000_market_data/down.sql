@@ -1,7 +1,9 @@
 drop view cleaned_data;
 drop table rejects;
 drop table coin_latest;
-drop function ensure_observation_partition(date);
+drop function ensure_observation_partition(date, boolean);
+drop function index_observation_partition(date);
+drop function observation_partition_name(date);
 drop table observation_partitions;
 drop table observations;
 drop table coin_labels;

@@ -236,10 +236,9 @@ create table observations (
     change_24h_percent numeric constraint change_24h_percent_range check (change_24h_percent > '-Infinity' and change_24h_percent < 'Infinity'),
     circulating_supply numeric constraint circulating_supply_range check (circulating_supply >= 0 and circulating_supply < 'Infinity'),
     total_supply       numeric constraint total_supply_range check (total_supply >= 0 and total_supply < 'Infinity'),
-    max_supply         numeric constraint max_supply_range check (max_supply >= 0 and max_supply < 'Infinity'),
-    primary key (coin_id, observed_at)
+    max_supply         numeric constraint max_supply_range check (max_supply >= 0 and max_supply < 'Infinity')
 ) partition by range (observed_at);
-comment on table observations is 'One row is what one source said of one coin at one time. Partitioned by month of observed_at (UTC); the partitions are made as needed. No foreign keys: they would cost a look-up per row of a load, and the only writer has looked the keys up.';
+comment on table observations is 'One row is what one source said of one coin at one time; (coin_id, observed_at) is the key. Partitioned by month of observed_at (UTC); the partitions are made as needed and have their indexes, the key among them, of their own: those of a month that is loaded in bulk are built once behind the rows. No foreign keys: they would cost a look-up per row of a load, and the only writer has looked the keys up.';
 comment on column observations.observed_at is 'The time that the source gives the observation; the time of reading when it gives none.';
 comment on column observations.batch_id is 'The batch that wrote the values.';
 comment on column observations.raw_position is 'Number of the record in the raw body or chunk of the batch, from 0.';
@@ -251,35 +250,64 @@ comment on column observations.change_24h_percent is 'Change of the price in 24 
 comment on column observations.circulating_supply is 'Coins.';
 comment on column observations.total_supply is 'Coins.';
 comment on column observations.max_supply is 'Coins.';
-create index observations_batch on observations (batch_id, coin_id, observed_at);
-create index observations_price on observations (source_id, price_usd desc nulls last, coin_id desc, observed_at desc);
-create index observations_market_cap on observations (source_id, market_cap_usd desc nulls last, coin_id desc, observed_at desc);
 
 create table observation_partitions (
     month      date primary key check (extract(day from month) = 1),
+    indexed    boolean not null,
     created_at timestamptz not null default clock_timestamp()
 );
 comment on table observation_partitions is 'One row is one month for which observations has a partition. Inserting the row is what makes two loaders wait for each other.';
+comment on column observation_partitions.indexed is 'False while the month is loaded in bulk; whoever finds it so after the end of that run builds the indexes.';
 
--- Makes the partition of one month. The table is built first and attached afterwards: readers and writers of
--- other months are not held up. Returns whether it was made now.
-create function ensure_observation_partition(wanted date) returns boolean
+-- Name of the partition of a month.
+create function observation_partition_name(wanted date) returns text
+language sql immutable as $$
+    select 'observations_' || to_char(wanted, 'YYYY_MM')
+$$;
+comment on function observation_partition_name(date) is 'Name of the partition of observations for the month of the given day.';
+
+-- Builds the indexes of one month, unless it has them. Readers go on meanwhile, writers of the month wait.
+create function index_observation_partition(wanted date) returns boolean
 language plpgsql as $$
 declare
     first_day date := date_trunc('month', wanted::timestamp)::date;
-    part_name text := 'observations_' || to_char(first_day, 'YYYY_MM');
+    part_name text := observation_partition_name(first_day);
+begin
+    perform 1 from observation_partitions where month = first_day and not indexed for update;
+    if not found then
+        return false;
+    end if;
+    execute format('create unique index %I on %I (coin_id, observed_at)', part_name || '_key', part_name);
+    execute format('create index %I on %I (batch_id, coin_id, observed_at)', part_name || '_batch', part_name);
+    execute format('create index %I on %I (source_id, price_usd desc nulls last, coin_id desc, observed_at desc)', part_name || '_price', part_name);
+    execute format('create index %I on %I (source_id, market_cap_usd desc nulls last, coin_id desc, observed_at desc)', part_name || '_market_cap', part_name);
+    update observation_partitions set indexed = true where month = first_day;
+    return true;
+end $$;
+comment on function index_observation_partition(date) is 'Builds the indexes of the partition of observations for the month of the given day, if it has none. Returns whether it did.';
+
+-- Makes the partition of one month. The table is built first and attached afterwards: readers and writers of
+-- other months are not held up.
+create function ensure_observation_partition(wanted date, with_indexes boolean default true) returns boolean
+language plpgsql as $$
+declare
+    first_day date := date_trunc('month', wanted::timestamp)::date;
+    part_name text := observation_partition_name(first_day);
     from_time text := to_char(first_day, 'YYYY-MM-DD') || ' 00:00:00+00';
     to_time   text := to_char(first_day + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00';
 begin
-    insert into observation_partitions (month) values (first_day) on conflict do nothing;
+    insert into observation_partitions (month, indexed) values (first_day, false) on conflict do nothing;
     if not found then
         return false;
     end if;
     execute format('create table %I (like observations including defaults including constraints)', part_name);
+    if with_indexes then
+        perform index_observation_partition(first_day);
+    end if;
     execute format('alter table observations attach partition %I for values from (%L) to (%L)', part_name, from_time, to_time);
     return true;
 end $$;
-comment on function ensure_observation_partition(date) is 'Makes the partition of observations for the month of the given day, if there is none.';
+comment on function ensure_observation_partition(date, boolean) is 'Makes the partition of observations for the month of the given day, if there is none. Returns whether it did. Without indexes for a month that is about to be loaded in bulk: index_observation_partition builds them.';
 
 create table coin_latest (
     coin_id            integer primary key references coins,

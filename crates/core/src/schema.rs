@@ -176,6 +176,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    observation_partitions (month) {
+        month -> Date,
+        indexed -> Bool,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     coin_latest (coin_id) {
         coin_id -> Integer,
         source_id -> SmallInt,

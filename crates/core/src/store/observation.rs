@@ -7,7 +7,7 @@ use diesel::pg::CopyFormat;
 use diesel::prelude::*;
 use diesel::result::Error;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Date, Integer, Nullable, Numeric, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Date, Integer, Nullable, Numeric, Timestamptz};
 
 use crate::schema::observations;
 use crate::{Decimal, Values};
@@ -29,16 +29,43 @@ pub struct Row {
 
 diesel::define_sql_function! {
     /// Defined in the migrations.
-    fn ensure_observation_partition(wanted: Date) -> Bool;
+    fn ensure_observation_partition(wanted: Date, with_indexes: Bool) -> Bool;
+}
+
+diesel::define_sql_function! {
+    /// Defined in the migrations.
+    fn index_observation_partition(wanted: Date) -> Bool;
 }
 
 /// Makes the partition of a month; `true` when it was not there. To be called outside the transaction of
-/// a batch: a partition that stays empty after a kill does no harm, a lock held for long would.
+/// a batch: a partition that stays empty after a kill does no harm, a lock held for long would. Without indexes
+/// for a month that is about to be loaded in bulk; [`index_partition`] builds them.
 ///
 /// # Errors
 /// What the database says.
-pub fn ensure_partition(connection: &mut PgConnection, month: NaiveDate) -> QueryResult<bool> {
-    diesel::select(ensure_observation_partition(month)).get_result(connection)
+pub fn ensure_partition(
+    connection: &mut PgConnection,
+    month: NaiveDate,
+    with_indexes: bool,
+) -> QueryResult<bool> {
+    diesel::select(ensure_observation_partition(month, with_indexes)).get_result(connection)
+}
+
+/// Builds the indexes of a month; `true` when it had none.
+///
+/// # Errors
+/// What the database says.
+pub fn index_partition(connection: &mut PgConnection, month: NaiveDate) -> QueryResult<bool> {
+    diesel::select(index_observation_partition(month)).get_result(connection)
+}
+
+/// Months whose partition has no indexes: they are being loaded in bulk, or the run that did so was killed.
+///
+/// # Errors
+/// What the database says.
+pub fn partitions_without_indexes(connection: &mut PgConnection) -> QueryResult<Vec<NaiveDate>> {
+    use crate::schema::observation_partitions as t;
+    t::table.filter(t::indexed.eq(false)).order(t::month).select(t::month).load(connection)
 }
 
 /// Coin and time of an observation.

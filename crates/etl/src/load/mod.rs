@@ -63,12 +63,33 @@ pub(crate) struct Loader {
     directory: Directory,
     /// Months whose partition is known to exist.
     months: BTreeSet<NaiveDate>,
+    /// Those of them that have no indexes yet.
+    unindexed: BTreeSet<NaiveDate>,
 }
+
+/// A batch of this many records into a month that did not exist is the beginning of a bulk load: the indexes are
+/// built once, behind the rows, which costs a third of keeping them up with each.
+const BULK_RECORDS: usize = 5_000;
 
 impl Loader {
     pub(crate) fn new(source: SourceKey, run_id: i64, epoch: i64) -> Self {
         let directory = Directory::new(source.source_id);
-        Self { source, run_id, epoch, directory, months: BTreeSet::new() }
+        Self { source, run_id, epoch, directory, months: BTreeSet::new(), unindexed: BTreeSet::new() }
+    }
+
+    /// Finds what a killed bulk load has left undone; [`Self::finish`] does it.
+    pub(crate) fn recover(&mut self, connection: &mut PgConnection) -> Result<(), LoadError> {
+        self.unindexed.extend(observation::partitions_without_indexes(connection)?);
+        Ok(())
+    }
+
+    /// Builds the indexes that were put off.
+    pub(crate) fn finish(&mut self, connection: &mut PgConnection) -> Result<(), LoadError> {
+        while let Some(month) = self.unindexed.first().copied() {
+            observation::index_partition(connection, month)?;
+            self.unindexed.remove(&month);
+        }
+        Ok(())
     }
 
     /// Writes one batch.
@@ -130,18 +151,31 @@ impl Loader {
     }
 
     fn ensure_partitions(&mut self, connection: &mut PgConnection, ready: &Ready) -> Result<(), LoadError> {
-        let month = |time: DateTime<Utc>| time.date_naive().with_day(1);
         let times = ready.normalised.records.iter().map(|record| observed_at(record, &ready.raw));
         let wanted: BTreeSet<NaiveDate> = times.filter_map(month).collect();
+        let bulk = ready.record_count() >= BULK_RECORDS * wanted.len().max(1);
         for month in wanted {
             if !self.months.contains(&month) {
-                if observation::ensure_partition(connection, month)? {
-                    log::debug!("{}: made the partition of {month}", self.source.name);
+                if observation::ensure_partition(connection, month, !bulk)? && bulk {
+                    self.unindexed.insert(month);
                 }
                 self.months.insert(month);
             }
         }
         Ok(())
+    }
+
+    /// Looks existing observations up; without an index that would read whole months.
+    fn find_older(
+        &mut self,
+        connection: &mut PgConnection,
+        keys: &[observation::Key],
+    ) -> Result<Vec<(observation::Key, observation::Stored)>, LoadError> {
+        let months: BTreeSet<NaiveDate> = keys.iter().filter_map(|key| month(key.1)).collect();
+        for month in months.intersection(&self.unindexed) {
+            observation::index_partition(connection, *month)?;
+        }
+        Ok(observation::find(connection, keys)?)
     }
 
     fn write_in_transaction(
@@ -153,7 +187,8 @@ impl Loader {
         let records = &ready.normalised.records;
         let new_coins = self.directory.learn(connection, records)?;
         let mut plan = Plan::new(&mut self.directory, records, ready.raw.fetched_at);
-        plan.compare_older(observation::find(connection, plan.older_keys())?);
+        let older = self.find_older(connection, plan.older_keys())?;
+        plan.compare_older(&mut self.directory, older);
         let outcome = plan.finish();
         let tally = Tally { rejected: ready.normalised.rejects.len() as i64, ..outcome.tally };
 
@@ -257,6 +292,10 @@ impl Loader {
 struct KeptRaw {
     key: batch::RawKey,
     is_new: bool,
+}
+
+fn month(time: DateTime<Utc>) -> Option<NaiveDate> {
+    time.date_naive().with_day(1)
 }
 
 fn observed_at(record: &MarketRecord, batch: &RawBatch) -> DateTime<Utc> {

@@ -14,8 +14,7 @@ use super::directory::Directory;
 pub(super) const THIS_BATCH: i64 = 0;
 
 /// A batch between having been read and having been decided.
-pub(super) struct Plan<'d> {
-    directory: &'d mut Directory,
+pub(super) struct Plan {
     tally: Tally,
     new: Vec<Row>,
     restated: Vec<Row>,
@@ -38,15 +37,14 @@ pub(super) struct Outcome {
     pub(super) tally: Tally,
 }
 
-impl<'d> Plan<'d> {
+impl Plan {
     /// Decides all that needs no look-up.
     pub(super) fn new(
-        directory: &'d mut Directory,
+        directory: &mut Directory,
         records: &[MarketRecord],
         fetched_at: DateTime<Utc>,
     ) -> Self {
         let mut plan = Self {
-            directory,
             tally: Tally::default(),
             new: Vec::new(),
             restated: Vec::new(),
@@ -55,8 +53,8 @@ impl<'d> Plan<'d> {
             older: Vec::new(),
             older_keys: Vec::new(),
         };
-        for (place, row, timed) in plan.last_of_each_key(records, fetched_at) {
-            plan.decide(place, row, timed);
+        for (place, row, timed) in plan.last_of_each_key(directory, records, fetched_at) {
+            plan.decide(directory, place, row, timed);
         }
         plan
     }
@@ -64,14 +62,15 @@ impl<'d> Plan<'d> {
     /// One row a key, sorted by key; of several records for one key the last one counts.
     fn last_of_each_key(
         &mut self,
+        directory: &mut Directory,
         records: &[MarketRecord],
         fetched_at: DateTime<Utc>,
     ) -> Vec<(usize, Row, bool)> {
         let mut rows: Vec<(usize, Row, bool)> = Vec::with_capacity(records.len());
         for record in records {
-            let (place, label_id) = self.directory.resolve(record);
+            let (place, label_id) = directory.resolve(record);
             let row = Row {
-                coin_id: self.directory.entry(place).coin_id,
+                coin_id: directory.entry(place).coin_id,
                 observed_at: record.observed_at.unwrap_or(fetched_at),
                 label_id,
                 raw_position: i32::try_from(record.position).unwrap_or(i32::MAX),
@@ -93,10 +92,10 @@ impl<'d> Plan<'d> {
         rows
     }
 
-    fn decide(&mut self, place: usize, row: Row, timed: bool) {
-        let entry = self.directory.entry(place);
+    fn decide(&mut self, directory: &mut Directory, place: usize, row: Row, timed: bool) {
+        let entry = directory.entry(place);
         let met_before = entry.met.replace(row.observed_at) == Some(row.observed_at);
-        let Some(latest) = entry.latest.as_ref() else { return self.add(place, row) };
+        let Some(latest) = entry.latest.as_ref() else { return self.add(directory, place, row) };
         let same = latest.label_id == row.label_id && latest.values == row.values;
         // A record without a time says nothing new unless it differs from what was said last.
         let says_the_same =
@@ -105,7 +104,7 @@ impl<'d> Plan<'d> {
             // The second time within a run is a coin that stands on two pages.
             if met_before { self.tally.duplicate += 1 } else { self.tally.unchanged += 1 }
         } else if row.observed_at > latest.observed_at {
-            self.add(place, row);
+            self.add(directory, place, row);
         } else {
             self.older_keys.push((row.coin_id, row.observed_at));
             self.older.push((place, row));
@@ -118,22 +117,22 @@ impl<'d> Plan<'d> {
     }
 
     /// Decides what was left, with the observations that exist under [`Self::older_keys`].
-    pub(super) fn compare_older(&mut self, found: Vec<(Key, Stored)>) {
+    pub(super) fn compare_older(&mut self, directory: &mut Directory, found: Vec<(Key, Stored)>) {
         let found: HashMap<Key, Stored> = found.into_iter().collect();
         for (place, row) in std::mem::take(&mut self.older) {
             match found.get(&(row.coin_id, row.observed_at)) {
-                None => self.add(place, row),
+                None => self.add(directory, place, row),
                 Some(stored) if stored.label_id == row.label_id && stored.values == row.values => {
                     self.tally.unchanged += 1;
                 }
-                Some(stored) => self.restate(place, row, stored.batch_id),
+                Some(stored) => self.restate(directory, place, row, stored.batch_id),
             }
         }
     }
 
-    fn add(&mut self, place: usize, row: Row) {
+    fn add(&mut self, directory: &mut Directory, place: usize, row: Row) {
         self.tally.loaded += 1;
-        let state = self.state(place, &row);
+        let state = self.state(directory, place, &row);
         state.observations += 1;
         state.first_observed_at = state.first_observed_at.min(row.observed_at);
         if row.observed_at >= state.observed_at {
@@ -142,17 +141,12 @@ impl<'d> Plan<'d> {
         self.new.push(row);
     }
 
-    fn restate(&mut self, place: usize, row: Row, old_batch: i64) {
+    fn restate(&mut self, directory: &mut Directory, place: usize, row: Row, old_batch: i64) {
         self.tally.restated += 1;
         *self.superseded.entry(old_batch).or_default() += 1;
-        if self
-            .directory
-            .entry(place)
-            .latest
-            .as_ref()
-            .is_some_and(|latest| latest.observed_at == row.observed_at)
+        if directory.entry(place).latest.as_ref().is_some_and(|latest| latest.observed_at == row.observed_at)
         {
-            let state = self.state(place, &row);
+            let state = self.state(directory, place, &row);
             // The same batch may have brought something newer.
             if state.observed_at == row.observed_at {
                 show(state, &row);
@@ -162,8 +156,8 @@ impl<'d> Plan<'d> {
     }
 
     /// The state of a coin as this batch leaves it so far.
-    fn state(&mut self, place: usize, row: &Row) -> &mut Latest {
-        let entry = self.directory.entry(place);
+    fn state(&mut self, directory: &mut Directory, place: usize, row: &Row) -> &mut Latest {
+        let entry = directory.entry(place);
         self.latest.entry(row.coin_id).or_insert_with(|| {
             entry.latest.clone().unwrap_or_else(|| Latest {
                 observed_at: row.observed_at,

@@ -92,10 +92,13 @@ impl Assignment {
         };
         let result = load_all();
         drop(steps);
+        // Also after a failure: what was loaded is there to be read.
+        let indexed = session.attempt(self, |s| s.loader.finish(&mut s.connection));
         if let Err(error) = &result {
             session.remember_limit(&self.name, error);
             return result;
         }
+        indexed?;
         match producer.join() {
             Ok(()) => result,
             Err(_) => Err(SourceError::new(
@@ -159,6 +162,7 @@ impl Session {
         assignment: &Assignment,
         policy: crate::http::Policy,
     ) -> Result<Extraction, SourceError> {
+        self.attempt(assignment, |session| session.loader.recover(&mut session.connection))?;
         let failed = |error| database::failure(&error);
         let point = checkpoint::find(&mut self.connection, &assignment.name).map_err(failed)?;
         if let Some(time) =

@@ -1,0 +1,41 @@
+//! The address of the database, with what libpq should know about waiting.
+
+/// What libpq is told unless the address says otherwise: seconds to connect (its minimum), milliseconds until
+/// unacknowledged data breaks a connection, seconds of silence until it is probed.
+const CONNECTION_DEFAULTS: [(&str, &str); 4] = [
+    ("connect_timeout", "2"),
+    ("tcp_user_timeout", "10000"),
+    ("keepalives_idle", "30"),
+    ("fallback_application_name", "kasparro-api"),
+];
+
+/// Adds the defaults that the address does not set itself. libpq takes a URL or `key=value` pairs.
+pub(crate) fn with_defaults(address: &str) -> String {
+    let is_url = address.starts_with("postgres://") || address.starts_with("postgresql://");
+    let mut extended = address.to_owned();
+    for (key, value) in CONNECTION_DEFAULTS {
+        if address.contains(&format!("{key}=")) {
+            continue;
+        }
+        let separator = match is_url {
+            true if extended.contains('?') => "&",
+            true => "?",
+            false => " ",
+        };
+        extended.extend([separator, key, "=", value]);
+    }
+    extended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_keeps_what_it_sets_itself() {
+        let url = with_defaults("postgres://u:p@h/d?connect_timeout=9");
+        assert!(url.starts_with("postgres://u:p@h/d?connect_timeout=9&tcp_user_timeout=10000&"), "{url}");
+        assert!(with_defaults("postgres://h/d").starts_with("postgres://h/d?connect_timeout=2&"));
+        assert!(with_defaults("host=/tmp dbname=d").starts_with("host=/tmp dbname=d connect_timeout=2 "));
+    }
+}

@@ -1,0 +1,38 @@
+//! `GET /livez` and `GET /readyz`: probes for whatever supervises the service.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::db::Database;
+use crate::params;
+use crate::problem::Problem;
+
+/// The answer of a probe.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Probe {
+    #[schema(value_type = String, example = "ok")]
+    status: &'static str,
+}
+
+/// Tells that the process answers. Never asks the database: restarting the service does not mend that.
+#[utoipa::path(get, path = "/livez", tag = "service", operation_id = "livez", responses(
+    (status = 200, description = "Alive.", body = Probe)
+))]
+pub(crate) async fn live(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    params::none(&request)?;
+    Ok(HttpResponse::Ok().json(Probe { status: "ok" }))
+}
+
+/// Tells whether requests for data can be answered. Old data does not make the service unready.
+#[utoipa::path(get, path = "/readyz", tag = "service", operation_id = "readyz", responses(
+    (status = 200, description = "Ready.", body = Probe)
+))]
+pub(crate) async fn ready(
+    request: HttpRequest,
+    database: web::Data<Database>,
+) -> Result<HttpResponse, Problem> {
+    params::none(&request)?;
+    database.check().await?;
+    Ok(HttpResponse::Ok().json(Probe { status: "ok" }))
+}

@@ -1,0 +1,15 @@
+//! The service against a real Postgres, over real HTTP.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+mod conditional;
+mod contract;
+mod database_down;
+mod failures;
+mod pages;
+mod plans;
+mod program;
+mod recorded;
+mod shapes;

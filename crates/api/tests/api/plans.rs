@@ -1,0 +1,57 @@
+//! The plans that the database makes: no page reads the whole table.
+
+use kasparro_core::store::page::{self, AmountColumn, Order, PageQuery, Scope, Sort};
+use kasparro_testkit::database::TestDatabase;
+
+use crate::support::{SOURCES, run};
+
+/// Every partition is full, so that reading it whole is never cheaper.
+const MANY: &str = "
+    insert into etl_batches (run_id, source, number, lease_epoch, raw_api_id, origin, extracted, loaded, restated,
+                             unchanged, duplicate, rejected, observed_from, observed_to, created_at)
+    select 1, s.name, n, 1, 1, 'test', 100, 100, 0, 0, 0, 0, day, day + interval '1 hour', day + interval '2 hours'
+      from data_sources s, generate_series(0, 119) n
+     cross join lateral (select timestamptz '2024-01-01Z' + n * interval '1 day' as day) d;
+    insert into coins (coin_id, source_id, crypto_id) overriding system value
+    select n, 1 + n % 3, 'coin-' || n / 3 from generate_series(0, 299) n;
+    insert into coin_labels (label_id, coin_id) overriding system value select coin_id, coin_id from coins;
+    insert into observations (observed_at, batch_id, coin_id, label_id, raw_position, source_id, price_usd, market_cap_usd)
+    select b.observed_from + c.coin_id * interval '1 second', b.batch_id, c.coin_id, c.coin_id, 0, c.source_id,
+           nullif((c.coin_id * 7919 + b.batch_id * 104729) % 1000, 13), nullif((c.coin_id * 31 + b.batch_id) % 10, 0)
+      from etl_batches b join data_sources s on s.name = b.source join coins c using (source_id);
+    analyze;
+";
+
+#[test]
+fn no_page_reads_the_whole_table() {
+    let database = TestDatabase::new();
+    run(&database, SOURCES);
+    run(&database, MANY);
+    let connection = &mut database.connect();
+    let scopes = [
+        Scope::All(vec![1, 2, 3]),
+        Scope::Source { id: 2, name: "coinpaprika".to_owned() },
+        Scope::Coins(vec![30, 31, 32]),
+    ];
+    let sorts = [
+        Sort::Created(None),
+        Sort::Amount(AmountColumn::PriceUsd, None),
+        Sort::Amount(AmountColumn::MarketCapUsd, None),
+    ];
+    for scope in &scopes {
+        for sort in &sorts {
+            for order in [Order::Asc, Order::Desc] {
+                let mut query =
+                    PageQuery { scope: scope.clone(), sort: sort.clone(), order, offset: 0, limit: 10 };
+                for _ in ["first", "second", "third"] {
+                    let plan = page::explain(connection, &query).unwrap().join("\n");
+                    assert!(!plan.contains("Seq Scan on observations"), "{query:?}\n{plan}");
+                    query.sort = page::load(connection, &query).unwrap().next.unwrap();
+                }
+                query.offset = 20;
+                let plan = page::explain(connection, &query).unwrap().join("\n");
+                assert!(!plan.contains("Seq Scan on observations"), "{query:?}\n{plan}");
+            }
+        }
+    }
+}
