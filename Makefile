@@ -61,6 +61,12 @@ lint: ## formatting, clippy and rustdoc without a warning; hadolint and shellche
 	@if command -v hadolint >/dev/null; then hadolint docker/Dockerfile; else echo 'skipped: hadolint is not installed'; fi
 	@if command -v shellcheck >/dev/null; then shellcheck .ci/run docker/*.sh; else echo 'skipped: shellcheck is not installed'; fi
 
+.PHONY: bench bench-etl
+bench: bench-etl ## every benchmark: ratios of medians, both sides in one run (takes minutes)
+
+bench-etl: build ## the loader beside psql (ARGS='--runs 1' for a quick look)
+	@$(TARGET)/release/kasparro-bench $(ARGS)
+
 .PHONY: up down logs
 up: docker/secrets/database_url ## build and start everything in containers, loading hourly
 	$(COMPOSE) up --detach --build

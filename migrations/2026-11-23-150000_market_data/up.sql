@@ -268,7 +268,7 @@ comment on function observation_partition_name(date) is 'Name of the partition o
 
 -- Builds the indexes of one month, unless it has them. Readers go on meanwhile, writers of the month wait.
 create function index_observation_partition(wanted date) returns boolean
-language plpgsql as $$
+language plpgsql set maintenance_work_mem = '256MB' as $$
 declare
     first_day date := date_trunc('month', wanted::timestamp)::date;
     part_name text := observation_partition_name(first_day);

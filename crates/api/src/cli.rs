@@ -3,7 +3,8 @@
 use std::fmt;
 use std::io::{self, Write as _};
 use std::net::TcpListener;
-use std::num::{NonZeroU16, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::rt::System;
@@ -61,6 +62,12 @@ struct Settings {
     /// Threads that answer requests [default: the cores].
     #[arg(long, env = "API_WORKERS")]
     workers: Option<NonZeroU16>,
+    /// Most memory for kept answers, in MiB; 0 keeps none [default: 64].
+    #[arg(long, env = "API_CACHE_MIB")]
+    cache_mib: Option<u32>,
+    /// Seconds without a load after which a source is called degraded [default: 86400].
+    #[arg(long = "stale-after", env = "API_STALE_AFTER_SECS")]
+    stale_after_secs: Option<NonZeroU32>,
 }
 
 /// Why the program ends early, by the exit codes of sysexits.h.
@@ -124,6 +131,12 @@ impl Settings {
         if let Some(workers) = self.workers {
             config.workers = NonZeroUsize::from(workers);
         }
+        if let Some(mebibytes) = self.cache_mib {
+            config.cache_bytes = u64::from(mebibytes) << 20;
+        }
+        if let Some(seconds) = self.stale_after_secs {
+            config.stale_after = Duration::from_secs(u64::from(seconds.get()));
+        }
         Ok(config)
     }
 }
@@ -135,7 +148,8 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::Io(format!("cannot serve: {error}"));
     let port = listener.local_addr().map_err(failed)?.port();
     let shown = if ["0.0.0.0", "::"].contains(&host) { "localhost" } else { host };
-    System::new()
+    let system = System::new();
+    system
         .block_on(async {
             let server = kasparro_api::start(&config, listener)?;
             actix_web::rt::spawn(stop_on_signal(server.handle())?);
@@ -143,6 +157,8 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
             server.await
         })
         .map_err(failed)?;
+    // Its end would wait for reads that a silent database never answers; the end of the process does not.
+    std::mem::forget(system);
     log::info!("stopped");
     Ok(())
 }
@@ -203,6 +219,8 @@ fn check(settings: &Settings) -> Result<(), Failure> {
     println!("listen     {}:{}", settings.host, settings.port);
     println!("pool size  {}", config.pool_size);
     println!("workers    {}", config.workers);
+    println!("cache      {} MiB", config.cache_bytes >> 20);
+    println!("stale      after {} s", config.stale_after.as_secs());
     println!("database   {:?}", config.database_url);
     System::new().block_on(kasparro_api::check(&config)).map_err(Failure::Temporary)?;
     println!("the database can be used, its tables fit");

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use kasparro_core::secret::Secret;
 
@@ -10,6 +11,12 @@ pub const DEFAULT_HOST: &str = "0.0.0.0";
 
 /// Port to listen on when nothing is said.
 pub const DEFAULT_PORT: u16 = 8000;
+
+/// Age from which on a source is called degraded when nothing is said: a day, for runs that are started by hand.
+const DEFAULT_STALE_AFTER: Duration = Duration::from_secs(86_400);
+
+/// Bytes of answers that are kept when nothing is said.
+const DEFAULT_CACHE_BYTES: u64 = 64 << 20;
 
 /// Settings of the service; where it listens is decided by the listener that [`start`](crate::start) is given.
 #[derive(Clone, Debug)]
@@ -20,12 +27,22 @@ pub struct Config {
     pub pool_size: NonZeroUsize,
     /// Number of threads that answer requests.
     pub workers: NonZeroUsize,
+    /// Most bytes of answers that are kept; 0 keeps none, and each request asks the database.
+    pub cache_bytes: u64,
+    /// After how long without a load a source is called degraded.
+    pub stale_after: Duration,
 }
 
 impl Config {
     /// The defaults for this machine.
     pub fn new(database_url: Secret) -> Self {
-        Self { database_url, pool_size: default_pool_size(), workers: cores() }
+        Self {
+            database_url,
+            pool_size: default_pool_size(),
+            workers: cores(),
+            cache_bytes: DEFAULT_CACHE_BYTES,
+            stale_after: DEFAULT_STALE_AFTER,
+        }
     }
 }
 

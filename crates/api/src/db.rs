@@ -1,23 +1,25 @@
 //! The one door to the database. Nothing else in this crate blocks, connects, or knows Diesel.
 //!
-//! The pool is a stack of idle connections behind a semaphore. It is our own because of what happens when
-//! Postgres goes away: a broken connection takes all idle ones with it, so the one retry of a read is made on a
-//! fresh connection rather than on the next broken one; connecting is tried when a request needs it, so there is
-//! no back-off to wait for when Postgres returns; waiting for a slot costs no thread; and a connection whose
-//! server has gone silent is given up, so that it does not hold its slot for ever.
+//! The pool is r2d2 with a manager of our own, whose connections are opened by the request that needs one: r2d2's
+//! own attempts back off when they fail and tell waiters nothing, so a dead database would cost each request the
+//! whole wait, and one that is back would be found late. When one connection is found broken all idle ones are
+//! taken for broken, so the one retry of a read is made on a fresh connection rather than on the next broken one.
+//! A semaphore stands in front, so that waiting costs no thread.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix_web::rt::time::timeout;
 use actix_web::web;
 use diesel::connection::SimpleConnection;
+use diesel::r2d2::{ManageConnection, Pool};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::{Connection as _, PgConnection};
 use kasparro_core::db::{self, SchemaState};
 use kasparro_core::secret::Secret;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::address;
 use crate::problem::{Code, Problem};
@@ -25,7 +27,7 @@ use crate::problem::{Code, Problem};
 /// A connection, as the functions of `kasparro_core::store` take it.
 pub(crate) type Connection = PgConnection;
 
-/// Longest wait for a free connection.
+/// Longest wait for a free slot, and again for a session.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Longest time from the request for a read to its answer, the wait included.
@@ -64,34 +66,59 @@ impl From<Problem> for ReadError {
 /// The database, for every worker the same.
 #[derive(Clone)]
 pub(crate) struct Database {
-    pool: Arc<Pool>,
+    pool: Pool<Sessions>,
+    sessions: Arc<State>,
     slots: Arc<Semaphore>,
 }
 
-struct Pool {
-    address: Secret,
-    size: usize,
-    idle: Mutex<Idle>,
-    given_up: AtomicUsize,
+/// What r2d2 keeps: a place for a connection, opened when it is first used.
+#[derive(Default)]
+struct Session {
+    connection: Option<PgConnection>,
+    generation: u64,
 }
 
-#[derive(Default)]
-struct Idle {
-    connections: Vec<PgConnection>,
-    /// Counts the times that all connections were found broken: an older one does not come back.
-    generation: u64,
+struct Sessions(Arc<State>);
+
+struct State {
+    address: Secret,
+    /// Counts the times that all connections were found broken: an older one is not used again.
+    generation: AtomicU64,
+}
+
+impl ManageConnection for Sessions {
+    type Connection = Session;
+    type Error = Infallible;
+
+    fn connect(&self) -> Result<Session, Infallible> {
+        Ok(Session::default())
+    }
+
+    fn is_valid(&self, _: &mut Session) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn has_broken(&self, session: &mut Session) -> bool {
+        std::thread::panicking() || session.connection.is_some() && session.generation != self.0.generation()
+    }
 }
 
 impl Database {
     /// A pool for a libpq URL or keyword string. Does not connect: the database may be down.
     pub(crate) fn new(url: &Secret, size: usize) -> Self {
-        let pool = Pool {
+        let sessions = Arc::new(State {
             address: Secret::new(address::with_defaults(url.expose())),
-            size,
-            idle: Mutex::default(),
-            given_up: AtomicUsize::new(0),
-        };
-        Self { pool: Arc::new(pool), slots: Arc::new(Semaphore::new(size)) }
+            generation: AtomicU64::new(0),
+        });
+        // A read that is given up keeps its session until libpq notices; beyond two times the size there is no more.
+        let most = u32::try_from(size.saturating_mul(3)).unwrap_or(u32::MAX);
+        let pool = Pool::builder()
+            .max_size(most)
+            .min_idle(Some(0))
+            .test_on_check_out(false)
+            .connection_timeout(ACQUIRE_TIMEOUT)
+            .build_unchecked(Sessions(Arc::clone(&sessions)));
+        Self { pool, sessions, slots: Arc::new(Semaphore::new(size)) }
     }
 
     /// Runs a read off the worker threads. It is run again on a fresh connection when the connection breaks.
@@ -105,27 +132,72 @@ impl Database {
             Ok(Ok(permit)) => permit,
             _ => return Err(busy("no connection to the database was free in time")),
         };
-        let slot = Arc::new(Slot(Mutex::new(Some(permit))));
-        let (pool, held) = (Arc::clone(&self.pool), Arc::clone(&slot));
+        // Held by the job, so that a client that leaves does not let more reads run than there are slots.
+        let slot = Arc::new(Mutex::new(Some(permit)));
+        let (database, held) = (self.clone(), Arc::clone(&slot));
         #[allow(clippy::disallowed_methods, reason = "this is the wrapper that everything else goes through")]
-        let job = web::block(move || pool.run(&query, &held));
+        let job = web::block(move || {
+            let result = database.run(&query);
+            drop(held);
+            result
+        });
         match timeout(READ_DEADLINE.saturating_sub(begun.elapsed()), job).await {
             Ok(Ok(result)) => result,
             Ok(Err(stopped)) => Err(Problem::new(Code::Internal, INTERNAL).caused_by(stopped)),
             Err(_) => {
-                self.pool.give_up(&slot);
+                self.sessions.forget_all();
+                slot.lock().unwrap_or_else(PoisonError::into_inner).take();
                 Err(busy("the database did not answer in time"))
+            }
+        }
+    }
+
+    /// Blocks: connects if need be, and runs the query.
+    fn run<T>(&self, query: &impl Fn(&mut Connection) -> Result<T, ReadError>) -> Result<T, Problem> {
+        let mut session =
+            self.pool.get().map_err(|error| busy("the database does not answer").caused_by(error))?;
+        let generation = self.sessions.generation();
+        let kept = session.connection.take().filter(|_| session.generation == generation);
+        if let Some(mut connection) = kept {
+            match attempt(&mut connection, query) {
+                Attempt::Broken(_) => self.sessions.forget_all(),
+                Attempt::Done(result) => {
+                    session.connection = Some(connection);
+                    return result;
+                }
+            }
+        }
+        // Read before connecting: a failure found meanwhile is that of this connection, too.
+        session.generation = self.sessions.generation();
+        let mut connection = self.sessions.open()?;
+        match attempt(&mut connection, query) {
+            Attempt::Broken(cause) => Err(unavailable().caused_by(cause)),
+            Attempt::Done(result) => {
+                session.connection = Some(connection);
+                result
             }
         }
     }
 
     /// Whether the database answers and has the tables that this program needs.
     pub(crate) async fn check(&self) -> Result<(), Problem> {
-        self.read(|connection| match db::schema_state(connection)? {
-            SchemaState::Current => Ok(()),
-            other => Err(ReadError::Refused(schema_mismatch(&other))),
-        })
-        .await
+        self.read(check_schema).await
+    }
+}
+
+/// Whether the tables are those that this program needs.
+pub(crate) fn check_schema(connection: &mut Connection) -> Result<(), ReadError> {
+    match db::schema_state(connection)? {
+        SchemaState::Current => Ok(()),
+        other => Err(ReadError::Refused(schema_mismatch(&other))),
+    }
+}
+
+/// The failure of something that could have been a read but asked no database.
+pub(crate) fn refusal(error: ReadError) -> Problem {
+    match error {
+        ReadError::Refused(problem) => problem,
+        ReadError::Database(error) => Problem::new(Code::Internal, INTERNAL).caused_by(error),
     }
 }
 
@@ -139,86 +211,13 @@ fn schema_mismatch(state: &SchemaState) -> Problem {
     Problem::new(Code::SchemaMismatch, state.advice().unwrap_or_default())
 }
 
-/// The right to hold a connection. Whoever takes the permit out decides over the connection.
-struct Slot(Mutex<Option<OwnedSemaphorePermit>>);
-
-impl Slot {
-    fn take(&self) -> Option<OwnedSemaphorePermit> {
-        locked(&self.0).take()
-    }
-}
-
-/// What is behind these locks cannot be left half-changed, so a panic elsewhere does not matter.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Pool {
-    /// Blocks: connects if need be, and runs the query.
-    fn run<T>(
-        &self,
-        query: &impl Fn(&mut Connection) -> Result<T, ReadError>,
-        slot: &Slot,
-    ) -> Result<T, Problem> {
-        let result = self.run_on_idle(query, slot).unwrap_or_else(|| self.run_on_fresh(query, slot));
-        if slot.take().is_none() {
-            self.given_up.fetch_sub(1, Ordering::Relaxed);
-        }
-        result
+impl State {
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
-    /// `None` when there is no idle connection that works.
-    fn run_on_idle<T>(
-        &self,
-        query: &impl Fn(&mut Connection) -> Result<T, ReadError>,
-        slot: &Slot,
-    ) -> Option<Result<T, Problem>> {
-        let (mut connection, generation) = {
-            let mut idle = locked(&self.idle);
-            (idle.connections.pop()?, idle.generation)
-        };
-        match self.attempt(&mut connection, query) {
-            Attempt::Broken(_) => {
-                self.forget_idle();
-                None
-            }
-            Attempt::Done(result) => {
-                self.put_back(connection, generation, slot);
-                Some(result)
-            }
-        }
-    }
-
-    fn run_on_fresh<T>(
-        &self,
-        query: &impl Fn(&mut Connection) -> Result<T, ReadError>,
-        slot: &Slot,
-    ) -> Result<T, Problem> {
-        let generation = locked(&self.idle).generation;
-        let mut connection = self.open()?;
-        match self.attempt(&mut connection, query) {
-            Attempt::Broken(cause) => Err(unavailable().caused_by(cause)),
-            Attempt::Done(result) => {
-                self.put_back(connection, generation, slot);
-                result
-            }
-        }
-    }
-
-    fn attempt<T>(
-        &self,
-        connection: &mut PgConnection,
-        query: &impl Fn(&mut Connection) -> Result<T, ReadError>,
-    ) -> Attempt<T> {
-        let begun = Instant::now();
-        match query(connection) {
-            Ok(value) => Attempt::Done(Ok(value)),
-            Err(ReadError::Refused(problem)) => Attempt::Done(Err(problem)),
-            Err(ReadError::Database(error)) if is_broken(&error) => Attempt::Broken(error),
-            Err(ReadError::Database(error)) => {
-                Attempt::Done(Err(explained(connection, error, begun.elapsed())))
-            }
-        }
+    fn forget_all(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
     fn open(&self) -> Result<PgConnection, Problem> {
@@ -233,35 +232,18 @@ impl Pool {
             other => Err(schema_mismatch(&other)),
         }
     }
+}
 
-    /// Keeps a connection for the next read, unless its slot was given up or its generation is over.
-    fn put_back(&self, connection: PgConnection, generation: u64, slot: &Slot) {
-        let mut idle = locked(&self.idle);
-        let held = locked(&slot.0).is_some();
-        if held && idle.generation == generation && idle.connections.len() < self.size {
-            idle.connections.push(connection);
-        }
-    }
-
-    fn forget_idle(&self) {
-        let mut idle = locked(&self.idle);
-        idle.generation += 1;
-        let broken = std::mem::take(&mut idle.connections);
-        drop(idle);
-        drop(broken);
-    }
-
-    /// Frees the slot of a read that nobody waits for any more. Its thread and its connection stay until libpq
-    /// notices, so there is a bound on how many may: beyond it the slots stay taken and requests are refused.
-    fn give_up(&self, slot: &Slot) {
-        let mut held = locked(&slot.0);
-        if held.is_some() && self.given_up.fetch_add(1, Ordering::Relaxed) < 2 * self.size {
-            drop(held.take());
-        } else if held.is_some() {
-            self.given_up.fetch_sub(1, Ordering::Relaxed);
-        }
-        drop(held);
-        self.forget_idle();
+fn attempt<T>(
+    connection: &mut PgConnection,
+    query: &impl Fn(&mut Connection) -> Result<T, ReadError>,
+) -> Attempt<T> {
+    let begun = Instant::now();
+    match query(connection) {
+        Ok(value) => Attempt::Done(Ok(value)),
+        Err(ReadError::Refused(problem)) => Attempt::Done(Err(problem)),
+        Err(ReadError::Database(error)) if is_broken(&error) => Attempt::Broken(error),
+        Err(ReadError::Database(error)) => Attempt::Done(Err(explained(connection, error, begun.elapsed()))),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What happens around every request: its id, its log line, its metrics, the body of a failure, and the headers
 //! that every answer has.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -14,6 +14,7 @@ use log::Level;
 use crate::metrics::Metrics;
 use crate::problem::{Code, PROBLEM_JSON, Problem};
 use crate::routes::PATTERNS;
+use crate::snapshot::Origin;
 
 /// Name of the header with the id of a request.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -63,10 +64,12 @@ pub(crate) async fn every_request(
     if response.status().is_client_error() || response.status().is_server_error() {
         response = with_problem_body(response, &id);
     }
+    let origin = response.request().extensions().get::<Origin>().copied();
+    let took = begun.elapsed();
     add_headers(&id, response.headers_mut());
-
+    add_timing(took, origin, response.headers_mut());
     let route = pattern(response.request());
-    let (method, status, took) = (response.request().method().clone(), response.status(), begun.elapsed());
+    let (method, status) = (response.request().method().clone(), response.status());
     if let Some(metrics) = &metrics {
         metrics.record(&method, route, status, took);
     }
@@ -74,11 +77,12 @@ pub(crate) async fn every_request(
     log::log!(
         target: "kasparro_api::access",
         level,
-        "request_id={} method={} route={route} status={} duration_ms={:.3}",
+        "request_id={} method={} route={route} status={} duration_ms={:.3} cache={}",
         id.0,
         known_method(&method),
         status.as_u16(),
         took.as_secs_f64() * 1e3,
+        origin.map_or("none", Origin::name),
     );
     Ok(response)
 }
@@ -154,6 +158,14 @@ fn add_headers(id: &RequestId, headers: &mut HeaderMap) {
         if !headers.contains_key(&name) {
             headers.insert(name, HeaderValue::from_static(value));
         }
+    }
+}
+
+/// How long the answer took in milliseconds, and whether it was kept.
+fn add_timing(took: Duration, origin: Option<Origin>, headers: &mut HeaderMap) {
+    let cache = origin.map_or_else(String::new, |origin| format!(", cache;desc={}", origin.name()));
+    if let Ok(value) = HeaderValue::from_str(&format!("app;dur={:.3}{cache}", took.as_secs_f64() * 1e3)) {
+        headers.insert(HeaderName::from_static("server-timing"), value);
     }
 }
 

@@ -21,7 +21,8 @@ use crate::routes;
         description = "Your own copy of the crypto market: observations from several sources, digit for digit.\n\n\
             Amounts are JSON numbers in plain decimal notation with all digits; times are RFC 3339 in UTC; ids are \
             opaque text. Every failure is `application/problem+json` (RFC 9457) with the request id. Every GET \
-            answers HEAD as well. Answers about data carry an `ETag`: ask again with `If-None-Match`.",
+            answers HEAD as well. Answers of 1 KiB and more about data are compressed when `Accept-Encoding` \
+            allows gzip, br or zstd. Answers about data carry an `ETag`: ask again with `If-None-Match`.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     servers((url = "/", description = "This service.")),

@@ -6,12 +6,17 @@
 use std::ops::RangeInclusive;
 
 use actix_web::HttpRequest;
+use chrono::{DateTime, Datelike as _, Utc};
+use kasparro_core::Decimal;
 
 use crate::problem::{Code, ParameterError, Problem};
 use crate::spelling;
 
 /// Longest text that a parameter may have, in characters; the ids of the sources have up to 100.
 pub(crate) const MAX_TEXT_CHARS: usize = 256;
+
+/// Most items of a list.
+pub(crate) const MAX_ITEMS: usize = 50;
 
 /// A parameter that takes one of a few words.
 pub(crate) trait Choice: Copy + 'static {
@@ -48,6 +53,78 @@ impl Params {
                 None
             }
         }
+    }
+
+    /// Texts between commas, sorted, each once.
+    pub(crate) fn list(&mut self, name: &'static str) -> Option<Vec<String>> {
+        let value = self.take(name)?;
+        let mut items: Vec<String> = value.split(',').map(str::to_owned).collect();
+        items.sort_unstable();
+        items.dedup();
+        let checked = items.iter().find_map(|item| match item.as_str() {
+            "" => Some("it holds an empty item".to_owned()),
+            item => check_text(item, MAX_TEXT_CHARS).err(),
+        });
+        let too_many = (items.len() > MAX_ITEMS).then(|| "it holds too many items".to_owned());
+        match checked.or(too_many) {
+            None => Some(items),
+            Some(message) => {
+                self.refuse(
+                    name,
+                    message,
+                    format!("1 to {MAX_ITEMS} items between commas, each {}", text_allowed(MAX_TEXT_CHARS)),
+                );
+                None
+            }
+        }
+    }
+
+    /// Some of a few words, between commas.
+    pub(crate) fn words(&mut self, name: &'static str, known: &[&str]) -> Option<Vec<String>> {
+        let items = self.list(name)?;
+        for item in items.iter().filter(|item| !known.contains(&item.as_str())) {
+            self.refuse_word(name, item, known);
+        }
+        Some(items)
+    }
+
+    /// A moment with its time zone.
+    pub(crate) fn time(&mut self, name: &'static str) -> Option<DateTime<Utc>> {
+        let value = self.take(name)?;
+        let time = DateTime::parse_from_rfc3339(&value).map(|time| time.to_utc()).ok();
+        let time = time.filter(|time| (1..=9999).contains(&time.year()));
+        if time.is_none() {
+            self.refuse(
+                name,
+                not_allowed(&value),
+                "a time as in 2026-11-23T15:00:00Z (a `+` is sent as %2B)",
+            );
+        }
+        time
+    }
+
+    /// An amount that is not negative.
+    pub(crate) fn amount(&mut self, name: &'static str) -> Option<Decimal> {
+        let value = self.take(name)?;
+        let amount = Decimal::parse(&value).ok().filter(|amount| !amount.is_negative());
+        if amount.is_none() {
+            self.refuse(name, not_allowed(&value), "a number from 0, in plain notation or with an exponent");
+        }
+        amount
+    }
+
+    /// Two bounds, of which the first must not lie above the second.
+    pub(crate) fn ordered<T: Ord>(
+        &mut self,
+        names: [&'static str; 2],
+        bounds: [Option<T>; 2],
+    ) -> [Option<T>; 2] {
+        if let [Some(least), Some(most)] = &bounds
+            && least > most
+        {
+            self.refuse(names[0], format!("it lies above `{}`", names[1]), format!("at most `{}`", names[1]));
+        }
+        bounds
     }
 
     /// A whole number.

@@ -130,7 +130,7 @@ pub(crate) struct ParameterError {
 }
 
 /// A failure on its way to the client.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Problem {
     code: Code,
     detail: String,

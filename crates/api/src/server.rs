@@ -11,8 +11,10 @@ use utoipa_actix_web::AppExt;
 
 use crate::config::Config;
 use crate::db::Database;
+use crate::freshness::Bound;
 use crate::metrics::Metrics;
 use crate::openapi::{self, Document};
+use crate::snapshot::Snapshots;
 use crate::{observe, routes};
 
 /// Longest time for a client to send the head of a request.
@@ -42,11 +44,17 @@ const SHUTDOWN_TIMEOUT_SECS: u64 = 10;
 /// # Errors
 /// When the listener cannot be used.
 pub fn start(config: &Config, listener: TcpListener) -> io::Result<Server> {
-    let database = web::Data::new(Database::new(&config.database_url, config.pool_size.get()));
+    let database = Database::new(&config.database_url, config.pool_size.get());
+    let snapshots =
+        web::Data::new(Snapshots::start(database.clone(), &config.database_url, config.cache_bytes));
+    let database = web::Data::new(database);
+    let stale_after = Bound(config.stale_after);
     let metrics = web::Data::new(Metrics::default());
     let server = HttpServer::new(move || {
         let (app, generated) = App::new()
             .app_data(database.clone())
+            .app_data(snapshots.clone())
+            .app_data(web::Data::new(stale_after))
             .app_data(metrics.clone())
             .into_utoipa_app()
             .openapi(openapi::heading())

@@ -1,148 +1,284 @@
-//! Answers that belong to a version of the data: the entity tag, the check against it, and the read.
+//! Answers that belong to a version of the data, computed once for each version.
+//!
+//! A task of [`crate::watch`] learns the version; as long as its news is fresh, an answer is kept under route,
+//! canonical query and version, whoever asks at the same time waits for the one computation, and what is kept
+//! costs neither the database nor a blocking thread. Without fresh news (the cache is off, the database is away)
+//! each request asks for the version itself.
 //!
 //! The version is read first, the data next, and the version again: when both are equal, the data is of that
 //! version. That needs no transaction, one round trip less, and works through every pooler and replica.
 
-use actix_web::http::header::{self, EntityTag, HeaderValue, IfNoneMatch};
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use kasparro_core::secret::Secret;
+use kasparro_core::store::overview::{self, Overview};
 use kasparro_core::store::version::{self, SourceState};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
-use crate::db::{Connection, Database, ReadError};
-use crate::problem::Problem;
+use crate::answer::{Answer, Conditions, Label, Rendered};
+use crate::coding::Coding;
+use crate::db::{self, Connection, Database, ReadError};
+use crate::problem::{Code, Problem};
+use crate::watch::{Known, Watch};
 
 /// How often a read is repeated because a batch was committed meanwhile. What is shown after that is as new as it
 /// gets and is labelled with the older version: the next request finds a newer one.
 const MOST_READS: usize = 3;
 
-/// Name of the header with the version of the data.
-pub(crate) const DATA_VERSION: &str = "X-Data-Version";
+/// What the bookkeeping of the cache occupies for each answer, in bytes, about.
+const ENTRY_BYTES: usize = 256;
 
-/// A client may keep an answer but asks each time whether it still holds: a committed batch shows at once.
-const REVALIDATE: &str = "no-cache";
-
-/// What an answer is labelled with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Label {
-    tag: String,
-    data_version: String,
+/// The answers, for every worker the same.
+pub(crate) struct Snapshots {
+    database: Database,
+    cached: Option<Arc<Cached>>,
 }
 
-/// An answer, or the news that the client has it already.
-#[derive(Debug)]
-pub(crate) enum Snapshot<T> {
-    /// The client has it.
-    Unchanged(Label),
-    /// It is new to the client.
-    Fresh(Label, T),
+struct Cached {
+    watch: Watch,
+    answers: Answers,
 }
 
-/// Reads what `query` returns for the version that the tables are of, unless the client has that already.
-/// `canonical` names route and parameters; `activity` returns what the answer shows beside the data.
-pub(crate) async fn read<T, A, F>(
-    database: &Database,
-    request: &HttpRequest,
-    canonical: String,
-    activity: fn(&mut Connection) -> Result<A, ReadError>,
-    query: F,
-) -> Result<Snapshot<T>, Problem>
-where
-    T: Send + 'static,
-    A: Serialize + PartialEq + 'static,
-    F: Fn(&mut Connection, &[SourceState], &A) -> Result<T, ReadError> + Send + 'static,
-{
-    let known = known_tags(request);
-    database
-        .read(move |connection| {
-            let mut version = (version::sources(connection)?, activity(connection)?);
+type Answers = moka::future::Cache<String, Outcome>;
+
+/// An answer, or a refusal that stays the same as long as the data does.
+type Outcome = Result<Arc<Answer>, Problem>;
+
+/// How an answer came about; in the extensions of the request, for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It was kept.
+    Hit,
+    /// It was computed, and is kept now.
+    Miss,
+    /// It was computed for this request alone.
+    Uncached,
+}
+
+impl Origin {
+    /// Its name in the log.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Uncached => "bypass",
+        }
+    }
+}
+
+impl Snapshots {
+    /// Begins to watch the database, unless nothing may be kept. Call it inside a runtime.
+    pub(crate) fn start(database: Database, url: &Secret, cache_bytes: u64) -> Self {
+        if cache_bytes == 0 {
+            return Self { database, cached: None };
+        }
+        let answers = moka::future::Cache::builder()
+            .max_capacity(cache_bytes)
+            .weigher(|key: &String, outcome: &Outcome| {
+                let size = outcome.as_ref().map_or(ENTRY_BYTES, |answer| answer.size());
+                u32::try_from(key.len() + size + ENTRY_BYTES).unwrap_or(u32::MAX)
+            })
+            .build();
+        let cached = Arc::new(Cached { watch: Watch::new(), answers });
+        // A connection of its own: a pool that is used up must not make the news old.
+        drop(actix_web::rt::spawn(keep_watching(Arc::downgrade(&cached), Database::new(url, 1))));
+        Self { database, cached: Some(cached) }
+    }
+
+    /// Answers what a query finds in the data. `canonical` names route and parameters.
+    pub(crate) async fn data<F>(
+        &self,
+        request: &HttpRequest,
+        canonical: String,
+        query: F,
+    ) -> Result<HttpResponse, Problem>
+    where
+        F: Fn(&mut Connection, &[SourceState]) -> Result<Rendered, ReadError> + Send + 'static,
+    {
+        let conditions = Conditions::of(request);
+        let Some((cached, known)) = self.cached() else {
+            note(request, Origin::Uncached);
+            let (answer, _) = self.read(canonical, None, conditions.clone(), query).await?;
+            return deliver(request, &conditions, None, &Arc::new(answer)).await;
+        };
+        let key = format!("{}|{canonical}", known.data);
+        if let Some(outcome) = cached.answers.get(&key).await {
+            note(request, Origin::Hit);
+            return deliver(request, &conditions, Some((&cached.answers, key)), &outcome?).await;
+        }
+        if conditions.exist() {
+            let label = Label::of_query(&canonical, &known.overview.sources);
+            if conditions.met_by(&label) {
+                note(request, Origin::Hit);
+                return deliver(request, &conditions, None, &Arc::new(Answer::unchanged(label))).await;
+            }
+        }
+        note(request, Origin::Miss);
+        let computed = async {
+            let news = Some(Arc::clone(&known));
+            match self.read(canonical, news, Conditions::None, query).await {
+                Ok((answer, is_newer)) => {
+                    if is_newer {
+                        cached.watch.distrust();
+                    }
+                    Ok(Ok(Arc::new(answer)))
+                }
+                Err(problem) if is_lasting(problem.code()) => Ok(Err(problem)),
+                Err(problem) => Err(problem),
+            }
+        };
+        let outcome = cached.answers.try_get_with(key.clone(), computed).await;
+        let answer = outcome.map_err(|shared| Problem::clone(&shared))??;
+        deliver(request, &conditions, Some((&cached.answers, key)), &answer).await
+    }
+
+    /// Answers what the overview shows. `name` names the route, and what else the answer depends on.
+    pub(crate) async fn of_overview<T: Serialize>(
+        &self,
+        request: &HttpRequest,
+        name: impl Fn(&Overview) -> String,
+        show: impl Fn(&Overview) -> T,
+    ) -> Result<HttpResponse, Problem> {
+        let conditions = Conditions::of(request);
+        let render = |overview: &Overview| {
+            let rendered = Rendered::json(&show(overview)).map_err(db::refusal)?;
+            let label = Label::of_body(&name(overview), rendered.body(), &overview.sources);
+            Ok::<_, Problem>(Arc::new(Answer::new(label, rendered)))
+        };
+        let Some((cached, known)) = self.cached() else {
+            note(request, Origin::Uncached);
+            return deliver(request, &conditions, None, &render(&self.read_overview().await?)?).await;
+        };
+        let key = format!("{}|{}", known.revision, name(&known.overview));
+        note(request, Origin::Hit);
+        let outcome = cached.answers.try_get_with(key.clone(), async {
+            note(request, Origin::Miss);
+            render(&known.overview).map(Ok)
+        });
+        let answer = outcome.await.map_err(|shared| Problem::clone(&shared))??;
+        deliver(request, &conditions, Some((&cached.answers, key)), &answer).await
+    }
+
+    /// The overview as of a moment ago, or as of now.
+    pub(crate) async fn overview(&self) -> Result<Arc<Known>, Problem> {
+        if let Some((_, known)) = self.cached() {
+            return Ok(known);
+        }
+        let overview = self.read_overview().await?;
+        Ok(Arc::new(Known { overview, data: 0, revision: 0 }))
+    }
+
+    /// Whether the version of the data is known, so that answers can be kept.
+    pub(crate) fn is_version_known(&self) -> bool {
+        self.cached().is_some()
+    }
+
+    /// Number of answers that are kept, and the bytes that they occupy.
+    pub(crate) fn kept(&self) -> (u64, u64) {
+        let answers = self.cached.as_ref().map(|cached| &cached.answers);
+        answers.map_or((0, 0), |answers| (answers.entry_count(), answers.weighted_size()))
+    }
+
+    fn cached(&self) -> Option<(&Cached, Arc<Known>)> {
+        let cached = self.cached.as_deref()?;
+        Some((cached, cached.watch.known()?))
+    }
+
+    async fn read_overview(&self) -> Result<Overview, Problem> {
+        self.database.read(read_overview).await
+    }
+
+    /// Computes an answer, beginning with the version that is known, if one is. Returns whether the data turned
+    /// out to be of another version than that.
+    async fn read<F>(
+        &self,
+        canonical: String,
+        known: Option<Arc<Known>>,
+        conditions: Conditions,
+        query: F,
+    ) -> Result<(Answer, bool), Problem>
+    where
+        F: Fn(&mut Connection, &[SourceState]) -> Result<Rendered, ReadError> + Send + 'static,
+    {
+        let compute = move |connection: &mut Connection| {
+            let mut sources = match &known {
+                Some(known) => known.overview.sources.clone(),
+                None => version::sources(connection)?,
+            };
             let mut reads = 1;
             loop {
-                let label = Label::new(&canonical, &version);
-                if known.as_ref().is_some_and(|known| label.is_known(known)) {
-                    return Ok(Snapshot::Unchanged(label));
+                let label = Label::of_query(&canonical, &sources);
+                if conditions.met_by(&label) {
+                    return Ok((Answer::unchanged(label), false));
                 }
-                let answer = query(connection, &version.0, &version.1)?;
-                let after = (version::sources(connection)?, activity(connection)?);
-                if after == version || reads == MOST_READS {
-                    return Ok(Snapshot::Fresh(label, answer));
+                let rendered = query(connection, &sources)?;
+                let after = version::sources(connection)?;
+                if after == sources || reads == MOST_READS {
+                    return Ok((Answer::new(label, rendered), reads > 1));
                 }
-                version = after;
+                sources = after;
                 reads += 1;
             }
-        })
-        .await
-}
-
-/// For answers that show nothing but data.
-pub(crate) fn only_data(_: &mut Connection) -> Result<(), ReadError> {
-    Ok(())
-}
-
-impl Label {
-    fn new<A: Serialize>(canonical: &str, (sources, activity): &(Vec<SourceState>, A)) -> Self {
-        let data = serde_json::to_vec(sources).unwrap_or_default();
-        let activity = serde_json::to_vec(activity).unwrap_or_default();
-        // Another program may give the same data another shape.
-        let program = env!("CARGO_PKG_VERSION").as_bytes();
-        Self {
-            tag: hex_hash(&[program, canonical.as_bytes(), &data, &activity], 16),
-            data_version: hex_hash(&[&data], 8),
-        }
-    }
-
-    /// Weak comparison, as RFC 9110 section 13.1.2 asks for.
-    fn is_known(&self, known: &IfNoneMatch) -> bool {
-        match known {
-            IfNoneMatch::Any => true,
-            IfNoneMatch::Items(tags) => tags.iter().any(|tag| tag.tag() == self.tag),
-        }
-    }
-
-    fn put_on(&self, response: &mut HttpResponseBuilder) {
-        response
-            .insert_header(header::ETag(EntityTag::new_strong(self.tag.clone())))
-            .insert_header((header::CACHE_CONTROL, REVALIDATE));
-        if let Ok(version) = HeaderValue::from_str(&self.data_version) {
-            response.insert_header((DATA_VERSION, version));
-        }
+        };
+        self.database.read(compute).await
     }
 }
 
-impl<T: Serialize> Snapshot<T> {
-    /// The response, with `decorate` adding headers to a fresh one.
-    pub(crate) fn respond(self, decorate: impl FnOnce(&T, &mut HttpResponseBuilder)) -> HttpResponse {
-        match self {
-            Self::Unchanged(label) => {
-                let mut response = HttpResponse::NotModified();
-                label.put_on(&mut response);
-                response.finish()
+/// Asks again and again, as long as there is somebody to know.
+async fn keep_watching(cached: Weak<Cached>, database: Database) {
+    while let Some(cached) = cached.upgrade() {
+        let asked_at = Instant::now();
+        match database.read(read_overview).await {
+            Ok(overview) => {
+                if cached.watch.learn(overview, asked_at) {
+                    // Nobody asks for those of older versions any more.
+                    cached.answers.invalidate_all();
+                }
             }
-            Self::Fresh(label, body) => {
-                let mut response = HttpResponse::Ok();
-                label.put_on(&mut response);
-                decorate(&body, &mut response);
-                response.json(body)
+            Err(problem) => {
+                log::debug!("the version of the data is not known: {problem}");
+                cached.watch.lose();
             }
         }
+        cached.watch.until_next().await;
     }
 }
 
-/// A header that cannot be read is none: the client gets the whole answer.
-fn known_tags(request: &HttpRequest) -> Option<IfNoneMatch> {
-    request
-        .headers()
-        .contains_key(header::IF_NONE_MATCH)
-        .then(|| request.get_header::<IfNoneMatch>())
-        .flatten()
+fn read_overview(connection: &mut Connection) -> Result<Overview, ReadError> {
+    db::check_schema(connection)?;
+    Ok(overview::load(connection)?)
 }
 
-/// The first bytes of a hash over parts, each with its length, as hexadecimal digits.
-fn hex_hash(parts: &[&[u8]], bytes: usize) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
+/// Gives a client an answer in the coding that it prefers. What is kept is kept in that coding as well.
+async fn deliver(
+    request: &HttpRequest,
+    conditions: &Conditions,
+    kept: Option<(&Answers, String)>,
+    answer: &Arc<Answer>,
+) -> Result<HttpResponse, Problem> {
+    let preferred = Coding::of(request);
+    let coding = answer.coding_for(preferred);
+    if answer.is_known(conditions) || coding == Coding::Identity {
+        return Ok(answer.respond(conditions, coding));
     }
-    hash.finalize().iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
+    let coded = async { answer.coded(coding).map(|coded| Ok(Arc::new(coded))) };
+    let coded = match kept {
+        None => coded.await,
+        Some((answers, key)) => {
+            let key = format!("{key}|{}", coding.name().unwrap_or_default());
+            answers.try_get_with(key, coded).await.map_err(|shared| Problem::clone(&shared))
+        }
+    };
+    coded?.map(|answer| answer.respond(conditions, coding))
+}
+
+/// Whether a failure stays the same as long as the data does.
+fn is_lasting(code: Code) -> bool {
+    matches!(code, Code::UnknownCoin | Code::InvalidParameter)
+}
+
+fn note(request: &HttpRequest, origin: Origin) {
+    request.extensions_mut().insert(origin);
 }

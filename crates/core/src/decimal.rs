@@ -7,6 +7,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use compact_str::CompactString;
 use diesel::deserialize::{self, FromSql};
 use diesel::pg::{Pg, PgValue};
 use diesel::serialize::{self, IsNull, Output, ToSql};
@@ -18,10 +19,11 @@ pub const MAX_DIGITS: usize = 350;
 
 /// An exact decimal number in plain notation, such as `-0.0000012` or `1.50`.
 ///
-/// Equality is numeric: `1.5 == 1.50`. The scale is kept all the same.
+/// Equality is numeric: `1.5 == 1.50`. The scale is kept all the same. Up to 24 characters, as nearly all real figures have,
+/// it takes no memory beside its own 24 bytes: a batch holds hundreds of thousands.
 #[derive(Clone, Debug, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
 #[diesel(sql_type = Numeric)]
-pub struct Decimal(Box<str>);
+pub struct Decimal(CompactString);
 
 /// Why a text is not a [`Decimal`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -100,7 +102,7 @@ fn plain(negative: bool, whole: &str, fraction: &str) -> Result<Decimal, Decimal
     }
     // Minus zero is zero: Postgres has no other.
     let negative = negative && !(whole.is_empty() && fraction.bytes().all(|b| b == b'0'));
-    let mut text = String::with_capacity(whole.len() + fraction.len() + 3);
+    let mut text = CompactString::with_capacity(whole.len() + fraction.len() + 3);
     if negative {
         text.push('-');
     }
@@ -109,7 +111,7 @@ fn plain(negative: bool, whole: &str, fraction: &str) -> Result<Decimal, Decimal
         text.push('.');
         text.push_str(fraction);
     }
-    Ok(Decimal(text.into_boxed_str()))
+    Ok(Decimal(text))
 }
 
 /// Moves the point by `exponent` places.
@@ -262,16 +264,16 @@ fn read_numeric(bytes: &[u8]) -> Option<Decimal> {
         let inside = at >= 0 && at < i32::from(count);
         if inside { field(8 + 2 * at as usize).unwrap_or(0) } else { 0 }
     };
-    let mut text = String::with_capacity(bytes.len() * 2 + 2);
+    let mut text = CompactString::default();
     if sign == NEGATIVE {
         text.push('-');
     }
     push_whole(&mut text, i32::from(weight), &group);
     push_fraction(&mut text, i32::from(weight), usize::from(scale), &group);
-    Some(Decimal(text.into_boxed_str()))
+    Some(Decimal(text))
 }
 
-fn push_whole(text: &mut String, weight: i32, group: &impl Fn(i32) -> u16) {
+fn push_whole(text: &mut CompactString, weight: i32, group: &impl Fn(i32) -> u16) {
     if weight < 0 {
         text.push('0');
         return;
@@ -282,7 +284,7 @@ fn push_whole(text: &mut String, weight: i32, group: &impl Fn(i32) -> u16) {
     }
 }
 
-fn push_fraction(text: &mut String, weight: i32, scale: usize, group: &impl Fn(i32) -> u16) {
+fn push_fraction(text: &mut CompactString, weight: i32, scale: usize, group: &impl Fn(i32) -> u16) {
     if scale == 0 {
         return;
     }
@@ -296,7 +298,7 @@ fn push_fraction(text: &mut String, weight: i32, scale: usize, group: &impl Fn(i
     text.truncate(end);
 }
 
-fn push_group(text: &mut String, group: u16) {
+fn push_group(text: &mut CompactString, group: u16) {
     for divisor in [1000, 100, 10, 1] {
         text.push(char::from(b'0' + (group / divisor % 10) as u8));
     }

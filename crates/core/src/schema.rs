@@ -205,6 +205,28 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Temporary: newest states on their way into `coin_latest`, of one transaction.
+    changed_latest (coin_id) {
+        coin_id -> Integer,
+        source_id -> SmallInt,
+        observed_at -> Timestamptz,
+        first_observed_at -> Timestamptz,
+        observations -> BigInt,
+        batch_id -> BigInt,
+        label_id -> Integer,
+        raw_position -> Integer,
+        rank -> Nullable<Integer>,
+        price_usd -> Nullable<Numeric>,
+        market_cap_usd -> Nullable<Numeric>,
+        volume_24h_usd -> Nullable<Numeric>,
+        change_24h_percent -> Nullable<Numeric>,
+        circulating_supply -> Nullable<Numeric>,
+        total_supply -> Nullable<Numeric>,
+        max_supply -> Nullable<Numeric>,
+    }
+}
+
+diesel::table! {
     rejects (reject_id) {
         reject_id -> BigInt,
         source -> Text,
@@ -215,6 +237,29 @@ diesel::table! {
         excerpt -> Text,
         batch_id -> BigInt,
         raw_position -> Integer,
+        times -> BigInt,
+        first_seen_at -> Timestamptz,
+        last_seen_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    source_calls (source, host, day) {
+        source -> Text,
+        host -> Text,
+        day -> Date,
+        calls -> BigInt,
+    }
+}
+
+diesel::table! {
+    schema_drift (source, field, kind) {
+        source -> Text,
+        field -> Text,
+        kind -> Text,
+        required -> Bool,
+        evidence -> Text,
+        suggestion -> Nullable<Text>,
         times -> BigInt,
         first_seen_at -> Timestamptz,
         last_seen_at -> Timestamptz,
@@ -242,4 +287,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     observations,
     coin_latest,
     rejects,
+    source_calls,
+    schema_drift,
 );

@@ -1,6 +1,10 @@
 //! The command line. Every flag has a twin in the environment; values are checked in [`crate::settings`].
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
+
+use crate::age::{Age, Since};
 
 /// Loads crypto market data from CoinPaprika, CoinGecko and CSV files into Postgres, exactly once.
 #[derive(Debug, Parser)]
@@ -22,20 +26,97 @@ Secrets are read from the environment only: DATABASE_URL, COINPAPRIKA_API_KEY, C
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Command {
     /// Read every enabled source once and load what is new (the default).
-    Run,
+    Run(RunArgs),
     /// Create or upgrade the tables. Safe to start any number of times at once.
     Migrate,
-    /// Show the last run, the checkpoint and the lease of each source.
-    Status,
+    /// Show, for each source, how its last run ended, how fresh it is, how far it is read and who is at it.
+    Status(StatusArgs),
+    /// Build observations again from the raw bytes that are kept, with today's code. Says what would change first.
+    Reprocess(ReprocessArgs),
     /// List refused records, those seen last first.
     Rejects(RejectsArgs),
-    /// Check configuration, database and files. Changes nothing and calls no vendor.
-    Check,
+    /// Remove months of observations and raw bytes that are older than an age; never the newest state of a coin.
+    Prune(PruneArgs),
+    /// Check configuration, database and files, and tell the calls that a schedule costs. Changes nothing and calls
+    /// no vendor.
+    Check(CheckArgs),
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RunArgs {
+    /// Read and work everything out, say what would be written, and write nothing. The sources are asked, and
+    /// count the calls
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print the report of the run as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Keep what the APIs answer in a folder
+    #[arg(long, value_name = "FOLDER", conflicts_with = "replay")]
+    pub(crate) record: Option<PathBuf>,
+    /// Take the answers of the APIs from a folder that was recorded; nothing is called
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) replay: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PruneArgs {
+    /// The age, such as 400d. Only whole months of observations go
+    #[arg(long, value_name = "AGE")]
+    pub(crate) older_than: Age,
+    /// Say what would go, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// How often the ETL is started, such as 5m
+    #[arg(long, value_name = "AGE")]
+    pub(crate) every: Option<Age>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReprocessArgs {
+    /// Only bytes of this source
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source: Option<String>,
+    /// Only bytes that came since a time (RFC 3339) or within an age (90m, 12h, 7d)
+    #[arg(long, value_name = "TIME|AGE")]
+    pub(crate) since: Option<Since>,
+    /// Only bytes that hold refused records
+    #[arg(long)]
+    pub(crate) rejects_only: bool,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print the report as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RejectsArgs {
-    /// Most records to show.
+    /// Only those of this source
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source: Option<String>,
+    /// Only those refused for this reason, such as negative_number
+    #[arg(long, value_name = "CODE")]
+    pub(crate) code: Option<String>,
+    /// Only those seen since a time (RFC 3339) or within an age (90m, 12h, 7d)
+    #[arg(long, value_name = "TIME|AGE")]
+    pub(crate) since: Option<Since>,
+    /// Print a JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Most records to show
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub(crate) limit: u16,
 }
@@ -44,6 +125,9 @@ pub(crate) struct RejectsArgs {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Settings")]
 pub(crate) struct Options {
+    /// Form of the log lines on standard error: text or json [default: text]
+    #[arg(long, global = true, env = "LOG_FORMAT", value_name = "FORM")]
+    pub(crate) log_format: Option<String>,
     /// Sources to read, separated by commas: coinpaprika, coingecko, csv. Default: both APIs, and csv when there is a CSV_FILE_PATH
     #[arg(long, global = true, env = "KASPARRO_SOURCES", value_name = "LIST")]
     pub(crate) sources: Option<String>,
@@ -53,12 +137,24 @@ pub(crate) struct Options {
     /// Time of rows that carry none (RFC 3339); default: when the file was first read
     #[arg(long, global = true, env = "CSV_AS_OF", value_name = "TIME")]
     pub(crate) csv_as_of: Option<String>,
-    /// Records of a CSV file in one transaction [default: 10000]
+    /// Records of a CSV file in one transaction [default: 40000]
     #[arg(long, global = true, env = "BATCH_SIZE", value_name = "N")]
     pub(crate) batch_size: Option<String>,
     /// Calls per minute to each API; 0 for no limit [default: coinpaprika 600, coingecko 30 with a key and 10 without, none on this machine]
     #[arg(long, global = true, env = "RATE_LIMIT_CALLS_PER_MINUTE", value_name = "N")]
     pub(crate) rate_limit: Option<String>,
+    /// The same for CoinPaprika alone
+    #[arg(long, global = true, env = "COINPAPRIKA_CALLS_PER_MINUTE", value_name = "N")]
+    pub(crate) coinpaprika_rate_limit: Option<String>,
+    /// The same for CoinGecko alone
+    #[arg(long, global = true, env = "COINGECKO_CALLS_PER_MINUTE", value_name = "N")]
+    pub(crate) coingecko_rate_limit: Option<String>,
+    /// Calls to CoinPaprika in a calendar month (UTC); 0 for no limit [default: 20000 without a key, none with one or on this machine]
+    #[arg(long, global = true, env = "COINPAPRIKA_MONTHLY_CALLS", value_name = "N")]
+    pub(crate) coinpaprika_monthly_calls: Option<String>,
+    /// Calls to CoinGecko in a calendar month (UTC); 0 for no limit [default: 10000, none at the pro host or on this machine]
+    #[arg(long, global = true, env = "COINGECKO_MONTHLY_CALLS", value_name = "N")]
+    pub(crate) coingecko_monthly_calls: Option<String>,
     /// Attempts for one request, the first included [default: 5]
     #[arg(long, global = true, env = "ETL_RETRY_ATTEMPTS", value_name = "N")]
     pub(crate) retry_attempts: Option<String>,
@@ -77,6 +173,9 @@ pub(crate) struct Options {
     /// Largest body of an API, decoded, in MiB [default: 64]
     #[arg(long, global = true, env = "ETL_MAX_BODY_MIB", value_name = "MIB")]
     pub(crate) max_body: Option<String>,
+    /// Largest share of a batch that may be refused, from 0 to 1; above it nothing of the batch is published [default: 1]
+    #[arg(long, global = true, env = "ETL_MAX_REJECT_RATE", value_name = "SHARE")]
+    pub(crate) max_reject_rate: Option<String>,
     /// How long a run that stands still keeps its sources to itself [default: 60]
     #[arg(long, global = true, env = "ETL_LEASE_SECONDS", value_name = "SECONDS")]
     pub(crate) lease: Option<String>,

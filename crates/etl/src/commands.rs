@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use kasparro_core::db;
-use kasparro_core::store::{checkpoint, lease, reject, run};
+use kasparro_core::store::{reject, source};
+use kasparro_core::{RejectCode, db};
 
 use crate::cli::RejectsArgs;
 use crate::database;
@@ -11,6 +11,7 @@ use crate::failure::{FailureKind, SourceError};
 use crate::run::{database_url, registration};
 use crate::settings::Settings;
 use crate::signal::Cancel;
+use crate::status::shown;
 
 /// Creates or upgrades the tables.
 pub(crate) fn migrate(settings: &Settings) -> u8 {
@@ -27,100 +28,61 @@ pub(crate) fn migrate(settings: &Settings) -> u8 {
     })
 }
 
-/// The last run, checkpoint and lease of each source.
-pub(crate) fn status(settings: &Settings) -> u8 {
-    finish(|| {
-        let mut connection = ready(settings)?;
-        let failed = |error| database::failure(&error);
-        let runs = run::newest_of_each_source(&mut connection).map_err(failed)?;
-        let checkpoints = checkpoint::all(&mut connection).map_err(failed)?;
-        if runs.is_empty() {
-            return Ok("no run yet: start one with `kasparro-etl`\n".to_owned());
-        }
-        let mut text = String::new();
-        for last in runs {
-            let tally = run::Tally {
-                loaded: last.loaded,
-                restated: last.restated,
-                unchanged: last.unchanged,
-                duplicate: last.duplicate,
-                rejected: last.rejected,
-            };
-            let started = last.started_at.format("%Y-%m-%d %H:%M:%SZ");
-            text.push_str(&format!("{:12} run {} of {started}: {}", last.source, last.run_id, last.status));
-            if let Some(message) = &last.error_message {
-                text.push_str(&format!(" ({message})"));
-            }
-            text.push_str(&format!("\n{:12} {}\n", "", crate::progress::sentence(&tally)));
-            if let Some(point) = checkpoints.iter().find(|point| point.source == last.source) {
-                text.push_str(&format!("{:12} {}\n", "", checkpoint_line(point)));
-            }
-            if let Some(holder) = lease::holder(&mut connection, &last.source).map_err(failed)? {
-                text.push_str(&format!("{:12} being loaded by {holder}\n", ""));
-            }
-        }
-        Ok(text)
-    })
-}
-
-fn checkpoint_line(point: &checkpoint::Checkpoint) -> String {
-    let newest = match point.last_processed_timestamp {
-        Some(time) => format!("newest observation {}", time.format("%Y-%m-%d %H:%M:%SZ")),
-        None => "no observation yet".to_owned(),
-    };
-    match point.not_before {
-        Some(time) => format!("{newest}; not to be asked before {}", time.format("%Y-%m-%d %H:%M:%SZ")),
-        None => newest,
-    }
-}
-
 /// Refused records.
 pub(crate) fn rejects(settings: &Settings, arguments: &RejectsArgs) -> u8 {
     finish(|| {
+        if let Some(name) = &arguments.source {
+            registration(name)?;
+        }
+        check_code(arguments.code.as_deref())?;
         let mut connection = ready(settings)?;
-        let only = match settings.sources.as_slice() {
-            [one] => Some(one.as_str()),
-            _ => None,
+        let failed = |error| database::failure(&error);
+        let now = source::database_time(&mut connection).map_err(failed)?;
+        let filter = reject::Filter {
+            source: arguments.source.as_deref(),
+            code: arguments.code.as_deref(),
+            since: arguments.since.map(|since| since.moment(now)),
         };
-        let found = reject::list(&mut connection, only, i64::from(arguments.limit))
-            .map_err(|error| database::failure(&error))?;
+        let found = reject::list(&mut connection, &filter, i64::from(arguments.limit)).map_err(failed)?;
+        if arguments.json {
+            return Ok(format!("{}\n", serde_json::json!(found)));
+        }
         if found.is_empty() {
             return Ok("no record was refused\n".to_owned());
         }
-        let line = |one: &reject::Kept| {
-            let excerpt: String =
-                one.excerpt.chars().map(|c| if c.is_control() { ' ' } else { c }).take(120).collect();
-            format!(
-                "{} {} {} x{}: {}\n    batch {}, record {}: {excerpt}\n",
-                one.last_seen_at.format("%Y-%m-%d %H:%M:%SZ"),
-                one.source,
-                one.code,
-                one.times,
-                one.message,
-                one.batch_id,
-                one.raw_position
-            )
-        };
-        Ok(found.iter().map(line).collect())
+        Ok(found.iter().map(reject_lines).collect())
     })
 }
 
-/// Configuration, database and files.
-pub(crate) fn check(settings: &Settings) -> u8 {
-    finish(|| {
-        for name in &settings.sources {
-            (registration(name)?.open)(settings)?;
+/// A misspelt reason would look as if all were well.
+fn check_code(code: Option<&str>) -> Result<(), SourceError> {
+    let names: Vec<&str> = RejectCode::ALL.iter().map(|code| code.as_str()).collect();
+    match code.filter(|code| !names.contains(code)) {
+        None => Ok(()),
+        Some(code) => {
+            let message = format!("--code: {code:?} is none of {}", names.join(", "));
+            Err(SourceError::new(FailureKind::Config, message))
         }
-        drop(ready(settings)?);
-        Ok(format!(
-            "the configuration is good; sources: {}; the database answers and its tables fit\n",
-            settings.sources.join(", ")
-        ))
-    })
+    }
+}
+
+fn reject_lines(one: &reject::Kept) -> String {
+    let excerpt: String =
+        one.excerpt.chars().map(|c| if c.is_control() { ' ' } else { c }).take(120).collect();
+    format!(
+        "{} {} {} x{}: {}\n    batch {}, record {}: {excerpt}\n",
+        shown(one.last_seen_at),
+        one.source,
+        one.code,
+        one.times,
+        one.message,
+        one.batch_id,
+        one.raw_position
+    )
 }
 
 /// A connection to a database with the right tables.
-fn ready(settings: &Settings) -> Result<diesel::PgConnection, SourceError> {
+pub(crate) fn ready(settings: &Settings) -> Result<diesel::PgConnection, SourceError> {
     let mut connection =
         database::connect(&database_url(settings)?, std::time::Duration::ZERO, &Cancel::default())?;
     let state = db::schema_state(&mut connection).map_err(|error| database::failure(&error))?;
@@ -131,7 +93,7 @@ fn ready(settings: &Settings) -> Result<diesel::PgConnection, SourceError> {
 }
 
 /// Prints what a command came to; returns its exit code.
-fn finish(command: impl FnOnce() -> Result<String, SourceError>) -> u8 {
+pub(crate) fn finish(command: impl FnOnce() -> Result<String, SourceError>) -> u8 {
     match command() {
         Ok(text) => {
             // Whoever closed standard output does not want to read it.

@@ -1,10 +1,12 @@
 //! `kasparro-etl`: reads every source once and loads what is new, exactly once.
 //!
-//! A run goes through the modules in this order: [`settings`] are checked, [`run`] takes the leases and starts
-//! a worker per source, which extracts and normalises ([`sources`], by the contract in [`source`]) and loads
-//! ([`load`]) batch by batch. [`http`] is how the APIs are asked; [`failure`] is how a source can end early and
+//! A run goes through the modules in this order: `settings` are checked, `run` takes the leases and starts
+//! a worker per source, which extracts and normalises (`sources`, by the contract in `source`) and loads
+//! (`load`) batch by batch. `http` is how the APIs are asked; `failure` is how a source can end early and
 //! what exit code that means.
 
+mod age;
+mod check;
 mod cli;
 mod commands;
 mod database;
@@ -13,17 +15,19 @@ mod http;
 mod load;
 mod logging;
 mod progress;
+mod prune;
 mod run;
 mod settings;
 mod signal;
 mod source;
 mod sources;
+mod status;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, RunArgs};
 use settings::Settings;
 
 /// Exit code for a wrong command line or setting.
@@ -47,7 +51,10 @@ pub fn main() -> ExitCode {
         }
     };
     let progress = progress::Progress::new();
-    logging::start(&progress);
+    // Before the settings are checked, so that what is wrong with them comes in the right form.
+    let format =
+        cli.options.log_format.as_deref().and_then(|text| text.trim().parse().ok()).unwrap_or_default();
+    logging::start(&progress, format);
     let settings = match Settings::check(&cli.options) {
         Ok(settings) => settings,
         Err(problems) => {
@@ -55,12 +62,14 @@ pub fn main() -> ExitCode {
             return failure::FailureKind::Config.exit_code().into();
         }
     };
-    let code = match cli.command.unwrap_or(Command::Run) {
-        Command::Run => run::run(settings, progress),
+    let code = match cli.command.unwrap_or_else(|| Command::Run(RunArgs::default())) {
+        Command::Run(arguments) => run::run(settings, &arguments, progress),
         Command::Migrate => commands::migrate(&settings),
-        Command::Status => commands::status(&settings),
+        Command::Status(arguments) => status::status(&settings, arguments.json),
+        Command::Reprocess(arguments) => run::reprocess(settings, &arguments, progress),
         Command::Rejects(arguments) => commands::rejects(&settings, &arguments),
-        Command::Check => commands::check(&settings),
+        Command::Prune(arguments) => prune::prune(&settings, &arguments),
+        Command::Check(arguments) => check::check(&settings, arguments.every),
     };
     code.into()
 }

@@ -78,7 +78,7 @@ pub(crate) fn sentence(tally: &Tally) -> String {
 }
 
 /// A number with a comma between thousands.
-fn grouped(number: i64) -> String {
+pub(crate) fn grouped(number: i64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.char_indices() {

@@ -10,7 +10,8 @@ use kasparro_core::secret::{self, Secret};
 use url::Url;
 
 use crate::cli::Options;
-use crate::http::Policy;
+use crate::http::{Ledger, Policy, Taping};
+use crate::logging::Format;
 use crate::sources;
 use crate::sources::endpoint::Endpoint;
 
@@ -25,16 +26,28 @@ pub(crate) struct Settings {
     pub(crate) coinpaprika: Endpoint,
     pub(crate) coingecko: Endpoint,
     pub(crate) coingecko_max_pages: u32,
-    /// As asked for; `None` leaves it to the source.
-    pub(crate) rate_limit: Option<u32>,
+    pub(crate) coinpaprika_limits: Limits,
+    pub(crate) coingecko_limits: Limits,
+    /// Answers of the APIs are kept in a folder, or come from one.
+    pub(crate) taping: Option<Taping>,
     pub(crate) retry_attempts: u32,
     pub(crate) retry_delay: Duration,
     pub(crate) call_timeout: Duration,
     pub(crate) request_deadline: Duration,
     pub(crate) source_deadline: Duration,
     pub(crate) max_body: u64,
+    /// From 0 to 1.
+    pub(crate) max_reject_rate: f64,
     pub(crate) lease: Duration,
     pub(crate) database_wait: Duration,
+}
+
+/// Calls to an API; `None` is not given, 0 is no limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Limits {
+    pub(crate) per_minute: Option<u32>,
+    /// Of the calendar, in UTC.
+    pub(crate) per_month: Option<u32>,
 }
 
 /// Everything that is wrong with the settings, a line each.
@@ -45,7 +58,8 @@ pub(crate) struct Problems(pub(crate) Vec<String>);
 const COINPAPRIKA_URL: &str = "https://api.coinpaprika.com/v1";
 const COINPAPRIKA_PRO_URL: &str = "https://api-pro.coinpaprika.com/v1";
 const COINGECKO_URL: &str = "https://api.coingecko.com/api/v3";
-const COINGECKO_PRO_HOST: &str = "pro-api.coingecko.com";
+/// Where paid keys of CoinGecko are used.
+pub(crate) const COINGECKO_PRO_HOST: &str = "pro-api.coingecko.com";
 
 impl Settings {
     /// Checks what was given; empty is the same as not given.
@@ -55,8 +69,11 @@ impl Settings {
             Duration::from_secs_f64(check.number(name, given, default, 0.001..=86_400.0))
         };
         let csv_paths = csv_paths(options.csv_file_path.as_deref());
+        // In force already; here only to be complained about with the rest.
+        check.parsed::<Format>("LOG_FORMAT", options.log_format.as_deref(), "text or json");
         let endpoints = (check.coinpaprika(options), check.coingecko(options));
         let (Some(coinpaprika), Some(coingecko)) = endpoints else { return Err(Problems(check.problems)) };
+        let rate_limit = check.limit("RATE_LIMIT_CALLS_PER_MINUTE", options.rate_limit.as_deref());
         let settings = Self {
             database_url: check.secret("DATABASE_URL"),
             sources: check.sources(options.sources.as_deref(), !csv_paths.is_empty()),
@@ -65,7 +82,7 @@ impl Settings {
                 options.csv_as_of.as_deref(),
                 "a time such as 2026-01-31T00:00:00Z",
             ),
-            batch_size: check.number("BATCH_SIZE", options.batch_size.as_deref(), 10_000, 1..=100_000),
+            batch_size: check.number("BATCH_SIZE", options.batch_size.as_deref(), 40_000, 1..=100_000),
             coinpaprika,
             coingecko,
             coingecko_max_pages: check.number(
@@ -74,9 +91,20 @@ impl Settings {
                 200,
                 1..=10_000,
             ),
-            rate_limit: given(options.rate_limit.as_deref()).map(|_| {
-                check.number("RATE_LIMIT_CALLS_PER_MINUTE", options.rate_limit.as_deref(), 0, 0..=1_000_000)
-            }),
+            coinpaprika_limits: Limits {
+                per_minute: check
+                    .limit("COINPAPRIKA_CALLS_PER_MINUTE", options.coinpaprika_rate_limit.as_deref())
+                    .or(rate_limit),
+                per_month: check
+                    .limit("COINPAPRIKA_MONTHLY_CALLS", options.coinpaprika_monthly_calls.as_deref()),
+            },
+            coingecko_limits: Limits {
+                per_minute: check
+                    .limit("COINGECKO_CALLS_PER_MINUTE", options.coingecko_rate_limit.as_deref())
+                    .or(rate_limit),
+                per_month: check.limit("COINGECKO_MONTHLY_CALLS", options.coingecko_monthly_calls.as_deref()),
+            },
+            taping: None,
             retry_attempts: check.number("ETL_RETRY_ATTEMPTS", options.retry_attempts.as_deref(), 5, 1..=20),
             retry_delay: seconds(&mut check, "ETL_RETRY_DELAY_SECONDS", options.retry_delay.as_deref(), 0.5),
             call_timeout: seconds(
@@ -98,6 +126,14 @@ impl Settings {
                 1800.0,
             ),
             max_body: check.number("ETL_MAX_BODY_MIB", options.max_body.as_deref(), 64_u64, 1..=1024) << 20,
+            // The contract of each source finds a format that changed. A share cannot tell that from a small batch with
+            // one bad row (the line that was appended to a file), so it is for the operator to set.
+            max_reject_rate: check.number(
+                "ETL_MAX_REJECT_RATE",
+                options.max_reject_rate.as_deref(),
+                1.0,
+                0.0..=1.0,
+            ),
             lease: seconds(&mut check, "ETL_LEASE_SECONDS", options.lease.as_deref(), 60.0),
             database_wait: seconds(
                 &mut check,
@@ -110,13 +146,18 @@ impl Settings {
         if check.problems.is_empty() { Ok(settings) } else { Err(Problems(check.problems)) }
     }
 
-    /// How a source is asked over HTTP. The vendor's limit does not bind a mirror on this machine.
-    pub(crate) fn policy(&self, endpoint: &Endpoint, vendor_limit: u32) -> Policy {
-        let limit = self.rate_limit.unwrap_or(if endpoint.is_local() { 0 } else { vendor_limit });
+    /// How a source is asked over HTTP. The vendor's limits do not bind a mirror on this machine.
+    pub(crate) fn policy(&self, endpoint: &Endpoint, asked: Limits, vendor: Limits) -> Policy {
+        let vendor = if endpoint.is_local() { Limits::default() } else { vendor };
+        let limit = |asked: Option<u32>, vendor: Option<u32>| asked.or(vendor).filter(|limit| *limit > 0);
+        let quota = limit(asked.per_month, vendor.per_month);
         Policy {
             attempts: self.retry_attempts,
             base_delay: self.retry_delay,
-            calls_per_minute: Some(limit).filter(|limit| *limit > 0),
+            calls_per_minute: limit(asked.per_minute, vendor.per_minute),
+            // Calls to a mirror are nobody's business unless somebody limits them.
+            ledger: (quota.is_some() || !endpoint.is_local())
+                .then(|| Ledger { host: endpoint.host(), quota }),
             call_timeout: self.call_timeout,
             request_deadline: self.request_deadline,
             source_deadline: self.source_deadline,
@@ -169,6 +210,10 @@ impl Check {
                 default
             }
         }
+    }
+
+    fn limit(&mut self, name: &str, value: Option<&str>) -> Option<u32> {
+        given(value).map(|text| self.number(name, Some(text), 0, 0..=1_000_000_000))
     }
 
     fn parsed<T: FromStr>(&mut self, name: &str, value: Option<&str>, wanted: &str) -> Option<T> {
@@ -277,7 +322,7 @@ mod tests {
     fn empty_is_not_given() {
         let options =
             Options { batch_size: Some(" ".into()), sources: Some(String::new()), ..Options::default() };
-        assert_eq!(Settings::check(&options).unwrap().batch_size, 10_000);
+        assert_eq!(Settings::check(&options).unwrap().batch_size, 40_000);
     }
 
     #[test]
@@ -285,9 +330,31 @@ mod tests {
         let options =
             Options { coingecko_base_url: Some("http://127.0.0.1:9/api/v3".into()), ..Options::default() };
         let settings = Settings::check(&options).unwrap();
-        assert_eq!(settings.policy(&settings.coingecko, 10).calls_per_minute, None);
-        assert_eq!(settings.policy(&settings.coinpaprika, 600).calls_per_minute, Some(600));
-        let limited = Settings { rate_limit: Some(5), ..settings };
-        assert_eq!(limited.policy(&limited.coingecko, 10).calls_per_minute, Some(5));
+        let vendor = Limits { per_minute: Some(10), per_month: Some(100) };
+        let policy = |settings: &Settings, endpoint: &Endpoint, asked| {
+            let policy = settings.policy(endpoint, asked, vendor);
+            (policy.calls_per_minute, policy.ledger.map(|ledger| ledger.quota))
+        };
+        assert_eq!(policy(&settings, &settings.coingecko, settings.coingecko_limits), (None, None));
+        assert_eq!(
+            policy(&settings, &settings.coinpaprika, settings.coinpaprika_limits),
+            (Some(10), Some(Some(100)))
+        );
+        let asked = Limits { per_minute: Some(5), per_month: Some(7) };
+        assert_eq!(policy(&settings, &settings.coingecko, asked), (Some(5), Some(Some(7))));
+        let unlimited = Limits { per_minute: Some(0), per_month: Some(0) };
+        assert_eq!(policy(&settings, &settings.coinpaprika, unlimited), (None, Some(None)));
+    }
+
+    #[test]
+    fn the_limit_of_one_source_is_stronger_than_that_of_all() {
+        let options = Options {
+            rate_limit: Some("7".into()),
+            coingecko_rate_limit: Some("3".into()),
+            ..Options::default()
+        };
+        let settings = Settings::check(&options).unwrap();
+        assert_eq!(settings.coinpaprika_limits.per_minute, Some(7));
+        assert_eq!(settings.coingecko_limits.per_minute, Some(3));
     }
 }

@@ -10,6 +10,7 @@ use kasparro_core::{MarketRecord, Reject};
 use crate::failure::SourceError;
 use crate::http::Client;
 use crate::signal::Cancel;
+use crate::sources::contract::Contract;
 use crate::sources::csv::Layout;
 
 /// One place where market data comes from. Its name is in the registry.
@@ -25,6 +26,11 @@ pub(crate) trait Source: Send + Sync {
     /// # Errors
     /// When the bytes as a whole are not what the source promises; a bad record is a [`Reject`].
     fn normalise(&self, batch: &RawBatch) -> Result<Normalised, SourceError>;
+
+    /// What its records look like; `None` for a source whose every file says so itself.
+    fn contract(&self) -> Option<&'static Contract> {
+        None
+    }
 }
 
 /// What [`Source::extract`] yields.

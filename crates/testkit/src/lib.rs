@@ -2,6 +2,7 @@
 //!
 //! A development dependency only; nothing that is shipped uses it.
 
+pub mod bench;
 pub mod csv_generator;
 pub mod database;
 pub mod process;

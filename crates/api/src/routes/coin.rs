@@ -7,11 +7,12 @@ use serde_json::json;
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 
-use crate::db::Database;
-use crate::observation::Observation;
+use crate::answer::Rendered;
+use crate::observation::{Fields, Observation};
 use crate::params::{self, MAX_TEXT_CHARS, Params};
 use crate::problem::{Code, Problem};
-use crate::{schemas, snapshot, sources};
+use crate::snapshot::Snapshots;
+use crate::{schemas, sources};
 
 /// Parameters of `GET /data/{crypto_id}` beside the id.
 #[derive(Clone, Debug, Serialize)]
@@ -50,15 +51,15 @@ impl IntoParams for Query {
     ))]
 pub(crate) async fn newest(
     request: HttpRequest,
-    database: web::Data<Database>,
+    snapshots: web::Data<Snapshots>,
 ) -> Result<HttpResponse, Problem> {
     let crypto_id = params::path_text(&request, "crypto_id")?;
     let mut params = Params::of(&request)?;
     let query = Query { source: params.text("source", MAX_TEXT_CHARS) };
     params.finish()?;
     let canonical = serde_json::to_string(&("coin", &crypto_id, &query)).unwrap_or_default();
-    let snapshot =
-        snapshot::read(&database, &request, canonical, snapshot::only_data, move |connection, known, ()| {
+    snapshots
+        .data(&request, canonical, move |connection, known| {
             let source = query.source.as_deref().map(|name| sources::find(known, name)).transpose()?;
             let row = match source {
                 // Asked for a source that has delivered nothing yet.
@@ -66,10 +67,12 @@ pub(crate) async fn newest(
                 Some(Some(source)) => latest::newest(connection, &crypto_id, Some(source.source_id))?,
                 None => latest::newest(connection, &crypto_id, None)?,
             };
-            Ok(row.map(Observation::from).ok_or_else(|| unknown_coin(query.source.as_deref()))?)
+            let row = row
+                .map(|row| Observation::of(row, Fields::ALL, known))
+                .ok_or_else(|| unknown_coin(query.source.as_deref()))?;
+            Rendered::json(&row)
         })
-        .await?;
-    Ok(snapshot.respond(|_, _| ()))
+        .await
 }
 
 fn unknown_coin(source: Option<&str>) -> Problem {

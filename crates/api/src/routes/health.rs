@@ -2,13 +2,14 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
-use kasparro_core::store::stats::{self, Run};
+use kasparro_core::store::stats::Run;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::db::Database;
+use crate::freshness::{Bound, Freshness};
 use crate::params;
 use crate::problem::{Code, Problem};
+use crate::snapshot::Snapshots;
 
 /// State of the service.
 #[derive(Serialize, ToSchema)]
@@ -22,6 +23,12 @@ pub(crate) struct Health {
     timestamp: DateTime<Utc>,
     /// The newest launch of the ETL; null before the first, and when the database cannot be asked.
     last_etl_run: Option<LastRun>,
+    /// Whether the data of a source is older than it should be. That makes the service no less healthy: what it has
+    /// it serves.
+    #[schema(example = false)]
+    degraded: bool,
+    /// Every source by name; empty when the database cannot be asked.
+    freshness: Vec<Freshness>,
     /// What is wrong, with the way out; null when nothing is.
     #[schema(example = json!(null))]
     message: Option<String>,
@@ -84,28 +91,29 @@ impl From<Run> for LastRun {
     (status = 200, description = "Healthy.", body = Health),
     (status = 503, description = "Unhealthy: the database cannot be reached, or its tables do not fit.", body = Health,
      example = json!({"status": "unhealthy", "database": "disconnected", "timestamp": "2026-11-23T15:00:01.123456Z",
-                      "last_etl_run": null, "message": "the database cannot be reached at the moment"}))
+                      "last_etl_run": null, "degraded": false, "freshness": [], "message": "the database cannot be reached at the moment"}))
 ))]
 pub(crate) async fn show(
     request: HttpRequest,
-    database: web::Data<Database>,
+    snapshots: web::Data<Snapshots>,
+    stale_after: web::Data<Bound>,
 ) -> Result<HttpResponse, Problem> {
     params::none(&request)?;
-    let runs = match database.check().await {
-        Ok(()) => database.read(|connection| Ok(stats::recent_runs(connection, 1)?)).await,
-        Err(problem) => Err(problem),
-    };
     let health = |status, database, message| Health {
         status,
         database,
         timestamp: Utc::now(),
         last_etl_run: None,
+        degraded: false,
+        freshness: Vec::new(),
         message,
     };
-    Ok(match runs {
-        Ok(runs) => {
+    Ok(match snapshots.overview().await {
+        Ok(known) => {
             let mut body = health(Status::Healthy, Link::Connected, None);
-            body.last_etl_run = runs.into_iter().next().map(LastRun::from);
+            body.last_etl_run = known.overview.recent_runs.first().cloned().map(LastRun::from);
+            body.freshness = stale_after.freshness(&known.overview, body.timestamp);
+            body.degraded = body.freshness.iter().any(Freshness::is_degraded);
             HttpResponse::Ok().json(body)
         }
         Err(problem) => {

@@ -9,6 +9,7 @@ use crate::db::{Connection, Database, ReadError};
 use crate::metrics::{Metrics, Text, escape};
 use crate::params;
 use crate::problem::Problem;
+use crate::snapshot::Snapshots;
 
 /// What the database says of one source.
 struct SourceTimes {
@@ -27,6 +28,7 @@ pub(crate) async fn show(
     request: HttpRequest,
     database: web::Data<Database>,
     metrics: web::Data<Metrics>,
+    snapshots: web::Data<Snapshots>,
 ) -> Result<HttpResponse, Problem> {
     params::none(&request)?;
     let mut text = Text::default();
@@ -36,6 +38,17 @@ pub(crate) async fn show(
     text.family("kasparro_db_up", "gauge", "Whether the database answers and its tables fit.");
     text.sample("kasparro_db_up", "", f64::from(u8::from(sources.is_ok())));
     render_sources(&sources.unwrap_or_default(), &mut text);
+    text.family(
+        "kasparro_data_version_known",
+        "gauge",
+        "Whether the version of the data is known, so that answers can be kept.",
+    );
+    text.sample("kasparro_data_version_known", "", f64::from(u8::from(snapshots.is_version_known())));
+    let (answers, bytes) = snapshots.kept();
+    text.family("kasparro_cache_answers", "gauge", "Number of answers that are kept.");
+    text.sample("kasparro_cache_answers", "", answers as f64);
+    text.family("kasparro_cache_bytes", "gauge", "Memory that they occupy.");
+    text.sample("kasparro_cache_bytes", "", bytes as f64);
     text.family("kasparro_build_info", "gauge", "Version of the program and of the tables that it needs.");
     let labels = format!("version=\"{}\",schema=\"{}\"", env!("CARGO_PKG_VERSION"), escape(&known_version()));
     text.sample("kasparro_build_info", &labels, 1.0);

@@ -17,6 +17,7 @@ mod health;
 mod metrics;
 mod probes;
 mod problems;
+mod query;
 mod root;
 mod stats;
 

@@ -4,9 +4,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::db::Database;
 use crate::params;
 use crate::problem::Problem;
+use crate::snapshot::Snapshots;
 
 /// The answer of a probe.
 #[derive(Serialize, ToSchema)]
@@ -30,9 +30,9 @@ pub(crate) async fn live(request: HttpRequest) -> Result<HttpResponse, Problem> 
 ))]
 pub(crate) async fn ready(
     request: HttpRequest,
-    database: web::Data<Database>,
+    snapshots: web::Data<Snapshots>,
 ) -> Result<HttpResponse, Problem> {
     params::none(&request)?;
-    database.check().await?;
+    snapshots.overview().await?;
     Ok(HttpResponse::Ok().json(Probe { status: "ok" }))
 }

@@ -4,17 +4,16 @@ use std::collections::BTreeMap;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
-use kasparro_core::store::stats::{self, Checkpoint, Run};
+use kasparro_core::store::overview::Overview;
+use kasparro_core::store::stats::{Checkpoint, Run};
 use kasparro_core::store::version::SourceState;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::db::{Connection, Database, ReadError};
+use crate::freshness::Bound;
 use crate::problem::Problem;
-use crate::{params, snapshot, sources};
-
-/// Number of runs that are shown.
-const RECENT_RUNS: i64 = 10;
+use crate::snapshot::Snapshots;
+use crate::{params, sources};
 
 /// How much there is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -49,6 +48,9 @@ pub(crate) struct SourceStats {
     /// When its checkpoint moved last, UTC; null before the first time.
     #[schema(example = "2026-11-23T15:00:03.512345Z")]
     last_update: Option<DateTime<Utc>>,
+    /// Whether that is longer ago than it should be; never for files.
+    #[schema(example = false)]
+    degraded: bool,
 }
 
 /// One launch of the ETL.
@@ -101,13 +103,15 @@ pub(crate) struct Summary {
 ))]
 pub(crate) async fn show(
     request: HttpRequest,
-    database: web::Data<Database>,
+    snapshots: web::Data<Snapshots>,
+    stale_after: web::Data<Bound>,
 ) -> Result<HttpResponse, Problem> {
     params::none(&request)?;
-    let snapshot = snapshot::read(&database, &request, "stats".to_owned(), activity, |_, known, activity| {
-        Ok(Stats::of(known, &activity.0, &activity.1))
-    });
-    Ok(snapshot.await?.respond(|_, _| ()))
+    // What is too old is known by the clock, not by the data, so it is part of the name.
+    let now = Utc::now();
+    let name = |overview: &Overview| format!("stats {}", stale_after.degraded(overview, now).join(","));
+    let show = |overview: &Overview| Stats::of(overview, &stale_after.degraded(overview, now));
+    snapshots.of_overview(&request, name, show).await
 }
 
 /// Shows how much there is, in short.
@@ -120,29 +124,20 @@ pub(crate) async fn show(
 ))]
 pub(crate) async fn summary(
     request: HttpRequest,
-    database: web::Data<Database>,
+    snapshots: web::Data<Snapshots>,
 ) -> Result<HttpResponse, Problem> {
     params::none(&request)?;
-    let snapshot = snapshot::read(&database, &request, "summary".to_owned(), success, |_, known, success| {
-        Ok(Summary {
-            total_records: known.iter().map(|source| source.observations).sum(),
-            last_successful_run: *success,
-            records_by_source: known.iter().map(|s| (s.name.clone(), s.observations)).collect(),
-        })
-    });
-    Ok(snapshot.await?.respond(|_, _| ()))
-}
-
-fn activity(connection: &mut Connection) -> Result<(Vec<Run>, Vec<Checkpoint>), ReadError> {
-    Ok((stats::recent_runs(connection, RECENT_RUNS)?, stats::checkpoints(connection)?))
-}
-
-fn success(connection: &mut Connection) -> Result<Option<DateTime<Utc>>, ReadError> {
-    Ok(stats::last_successful_run(connection)?)
+    let summary = |overview: &Overview| Summary {
+        total_records: overview.sources.iter().map(|source| source.observations).sum(),
+        last_successful_run: overview.last_successful_run,
+        records_by_source: overview.sources.iter().map(|s| (s.name.clone(), s.observations)).collect(),
+    };
+    snapshots.of_overview(&request, |_| "summary".to_owned(), summary).await
 }
 
 impl Stats {
-    fn of(known: &[SourceState], runs: &[Run], checkpoints: &[Checkpoint]) -> Self {
+    fn of(overview: &Overview, degraded: &[&str]) -> Self {
+        let known = &overview.sources;
         let raw_records = |from_files: bool| {
             known.iter().filter(|s| (s.name == sources::CSV) == from_files).map(|s| s.raw_records).sum()
         };
@@ -150,20 +145,24 @@ impl Stats {
             total_cleaned_records: known.iter().map(|source| source.observations).sum(),
             total_raw_api_records: raw_records(false),
             total_raw_csv_records: raw_records(true),
-            sources: known.iter().map(|source| SourceStats::of(source, checkpoints)).collect(),
-            recent_etl_runs: runs.iter().map(RecentRun::of).collect(),
+            sources: known
+                .iter()
+                .map(|source| SourceStats::of(source, &overview.checkpoints, degraded))
+                .collect(),
+            recent_etl_runs: overview.recent_runs.iter().map(RecentRun::of).collect(),
         }
     }
 }
 
 impl SourceStats {
-    fn of(source: &SourceState, checkpoints: &[Checkpoint]) -> Self {
+    fn of(source: &SourceState, checkpoints: &[Checkpoint], degraded: &[&str]) -> Self {
         let checkpoint = checkpoints.iter().find(|checkpoint| checkpoint.source == source.name);
         Self {
             source: source.name.clone(),
             total_records: source.observations,
             last_checkpoint: checkpoint.and_then(|checkpoint| checkpoint.last_processed_timestamp),
             last_update: checkpoint.map(|checkpoint| checkpoint.updated_at),
+            degraded: degraded.contains(&source.name.as_str()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Entity tags: what does not change is not sent again, and what changes shows at once.
 
-use crate::support::{SETTLE, SOURCES, batch, coin, observation, run, service_with};
+use crate::support::{SETTLE, SOURCES, batch, coin, observation, run, service_with, uncached_service_with};
 
 const TAGGED: [&str; 4] = ["/data", "/data/a", "/stats", "/stats/summary"];
 
@@ -66,7 +66,7 @@ fn another_query_has_another_tag() {
 
 #[test]
 fn a_committed_batch_changes_every_tag() {
-    let (database, service) = service_with(&one());
+    let (database, service) = uncached_service_with(&one());
     let before: Vec<_> = TAGGED.iter().map(|path| service.get(path)).collect();
     run(
         &database,
@@ -82,7 +82,7 @@ fn a_committed_batch_changes_every_tag() {
 
 #[test]
 fn a_new_run_changes_the_stats_and_not_the_data() {
-    let (database, service) = service_with(&one());
+    let (database, service) = uncached_service_with(&one());
     let tag_of = |path| service.get(path).header("etag").unwrap().to_owned();
     let before = TAGGED.map(tag_of);
     run(&database, "insert into etl_runs (source, program_version) values ('csv', 'test')");
@@ -102,4 +102,50 @@ fn the_state_of_the_service_is_never_kept() {
             "{path}"
         );
     }
+}
+
+#[test]
+fn the_time_of_the_data_is_a_condition_as_well() {
+    let (database, service) = uncached_service_with(&one());
+    for path in ["/data", "/data/a"] {
+        let first = service.get(path);
+        assert_eq!(first.header("last-modified"), Some("Fri, 01 Mar 2024 00:00:00 GMT"), "{path}");
+        let status = |headers: &[(&str, &str)]| service.request("GET", path, headers).status;
+        let since = |time| status(&[("If-Modified-Since", time)]);
+        assert_eq!(since("Fri, 01 Mar 2024 00:00:00 GMT"), 304, "{path}");
+        assert_eq!(since("Sat, 02 Mar 2024 00:00:00 GMT"), 304, "{path}");
+        assert_eq!(since("Thu, 29 Feb 2024 23:59:59 GMT"), 200, "{path}");
+        assert_eq!(since("yesterday"), 200, "{path}");
+        let both = [("If-None-Match", "\"x\""), ("If-Modified-Since", "Sat, 02 Mar 2024 00:00:00 GMT")];
+        assert_eq!(status(&both), 200, "{path}: the tag goes before the time");
+    }
+    // A batch of this very second: another one may follow within it.
+    run(&database, "update data_sources set last_batch_at = clock_timestamp() + interval '1 hour'");
+    assert_eq!(service.get("/data").header("last-modified"), None);
+}
+
+#[test]
+fn what_is_too_old_is_said() {
+    let checkpoints = "insert into etl_checkpoints (source, updated_at) values
+        ('coingecko', clock_timestamp()), ('coinpaprika', '2024-03-01Z'), ('csv', '2024-03-01Z')";
+    let (database, service) = service_with(&[&one(), checkpoints].concat());
+    for service in [service, crate::support::Service::uncached(database.url())] {
+        let health = service.json("/health");
+        assert_eq!((&health["status"], &health["degraded"]), (&"healthy".into(), &true.into()));
+        let degraded = |list: &serde_json::Value| -> Vec<bool> {
+            list.as_array().unwrap().iter().map(|source| source["degraded"].as_bool().unwrap()).collect()
+        };
+        assert_eq!(degraded(&health["freshness"]), [false, true, false]);
+        assert!(health["freshness"][0]["age_seconds"].as_i64().unwrap() >= 0);
+        assert_eq!(degraded(&service.json("/stats")["sources"]), [false, true, false]);
+    }
+}
+
+#[test]
+fn an_answer_says_how_it_came_about() {
+    let (database, service) = service_with(&one());
+    service.when("/data", |answer| answer.header("server-timing").unwrap().ends_with("cache;desc=hit"));
+    assert!(service.get("/livez").header("server-timing").unwrap().starts_with("app;dur="));
+    let uncached = crate::support::Service::uncached(database.url());
+    assert!(uncached.get("/data").header("server-timing").unwrap().ends_with("cache;desc=bypass"));
 }

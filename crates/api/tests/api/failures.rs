@@ -52,8 +52,21 @@ fn a_bad_parameter_is_named_with_what_is_allowed() {
         ("source=binance", "source", "one of coingecko, coinpaprika, csv"),
         ("source=a%00b", "source", "without control characters"),
         ("crypto_id=a%0Ab", "crypto_id", "without control characters"),
+        ("source=csv,", "source", "items between commas"),
+        ("source=csv,binance", "source", "one of coingecko, coinpaprika, csv"),
+        ("crypto_id=,", "crypto_id", "items between commas"),
+        ("latest=yes", "latest", "one of false, true"),
+        ("fields=price", "fields", "one of id, crypto_id"),
+        ("latest=true&from=yesterday", "from", "a time as in"),
+        ("latest=true&from=2024-02-30T00:00:00Z", "from", "a time as in"),
+        ("latest=true&from=2024-02-03T00:00:00Z&to=2024-02-02T23:59:59Z", "from", "at most `to`"),
+        ("latest=true&min_price_usd=2&max_price_usd=1.99", "min_price_usd", "at most `max_price_usd`"),
+        ("latest=true&min_price_usd=-1", "min_price_usd", "a number from 0"),
+        ("latest=true&min_price_usd=NaN", "min_price_usd", "a number from 0"),
+        ("min_price_usd=1", "min_price_usd", "together with `latest=true`"),
+        ("source=csv&to=2024-02-03T00:00:00Z", "to", "together with `latest=true`"),
         ("cursor=abc", "cursor", "`next_cursor` of a page"),
-        ("page=2", "page", "one of source, crypto_id, sort_by, order, limit, offset, cursor"),
+        ("page=2", "page", "one of source, crypto_id, symbol, latest, from, to"),
         ("Limit=5", "Limit", "one of source"),
     ] {
         let error = refused(&service.get(&format!("/data?{query}")), parameter);
@@ -245,7 +258,7 @@ fn every_answer_has_the_security_headers() {
 
 #[test]
 fn a_broken_table_is_an_internal_failure_without_details() {
-    let (database, service) = service_with(SOURCES);
+    let (database, service) = crate::support::uncached_service_with(SOURCES);
     service.json("/stats");
     crate::support::run(&database, "alter table etl_checkpoints rename column updated_at to secret_name");
     let answer = service.get("/stats");

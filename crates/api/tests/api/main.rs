@@ -4,10 +4,13 @@
 
 mod support;
 
+mod cached;
+mod compressed;
 mod conditional;
 mod contract;
 mod database_down;
 mod failures;
+mod filters;
 mod pages;
 mod plans;
 mod program;

@@ -11,7 +11,7 @@ const ORDERS: [&str; 2] = ["asc", "desc"];
 const FILTERS: [&str; 4] = ["", "&source=coinpaprika", "&crypto_id=coin-1", "&crypto_id=coin-1&source=csv"];
 
 /// 84 observations of 6 ids by 3 sources: equal amounts, unknown amounts, and batches of the same moment.
-fn market() -> String {
+pub(crate) fn market() -> String {
     let mut sql = SOURCES.to_owned();
     let names = ["coingecko", "coinpaprika", "csv"];
     for number in 1..=12 {
@@ -38,7 +38,7 @@ fn ids(page: &Value) -> Vec<String> {
 }
 
 /// Every row, from one page after the other.
-fn walk(service: &Service, query: &str) -> Vec<Value> {
+pub(crate) fn walk(service: &Service, query: &str) -> Vec<Value> {
     let mut rows = Vec::new();
     let mut path = format!("/data?{query}");
     for number in 1.. {

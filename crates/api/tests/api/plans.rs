@@ -30,7 +30,8 @@ fn no_page_reads_the_whole_table() {
     let connection = &mut database.connect();
     let scopes = [
         Scope::All(vec![1, 2, 3]),
-        Scope::Source { id: 2, name: "coinpaprika".to_owned() },
+        Scope::Sources { ids: vec![2], names: vec!["coinpaprika".to_owned()] },
+        Scope::Sources { ids: vec![1, 3], names: vec!["coingecko".to_owned(), "csv".to_owned()] },
         Scope::Coins(vec![30, 31, 32]),
     ];
     let sorts = [
@@ -41,8 +42,15 @@ fn no_page_reads_the_whole_table() {
     for scope in &scopes {
         for sort in &sorts {
             for order in [Order::Asc, Order::Desc] {
-                let mut query =
-                    PageQuery { scope: scope.clone(), sort: sort.clone(), order, offset: 0, limit: 10 };
+                let mut query = PageQuery {
+                    scope: scope.clone(),
+                    latest: false,
+                    bounds: None,
+                    sort: sort.clone(),
+                    order,
+                    offset: 0,
+                    limit: 10,
+                };
                 for _ in ["first", "second", "third"] {
                     let plan = page::explain(connection, &query).unwrap().join("\n");
                     assert!(!plan.contains("Seq Scan on observations"), "{query:?}\n{plan}");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{SETTLE, SOURCES, batch, coin, observation, run, service_with};
+use crate::support::{SETTLE, SOURCES, batch, coin, observation, run, service_with, uncached_service_with};
 
 fn keys(value: &Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
@@ -44,12 +44,12 @@ fn a_page_has_the_documented_shape() {
             r#""symbol":"BTC-BITCOIN","price_usd":0.000000000001230,"market_cap_usd":null,"volume_24h_usd":null,"#,
             r#""change_24h_percent":null,"rank":null,"circulating_supply":null,"total_supply":null,"max_supply":null,"#,
             r#""data_source":"coinpaprika","observed_at":"2024-03-01T09:30:00.123456Z","#,
-            r#""created_at":"2024-03-01T10:00:01Z"},"#,
+            r#""created_at":"2024-03-01T10:00:01Z","age_seconds":1800},"#,
             r#"{"id":"1-1709283600000000","crypto_id":"btc-bitcoin","crypto_name":"Name of btc-bitcoin","#,
             r#""symbol":"BTC-BITCOIN","price_usd":60000.10,"#,
             r#""market_cap_usd":1175613768269129055911262697748936469694.10,"volume_24h_usd":null,"#,
             r#""change_24h_percent":null,"rank":null,"circulating_supply":null,"total_supply":null,"max_supply":null,"#,
-            r#""data_source":"coinpaprika","observed_at":"2024-03-01T09:00:00Z","created_at":"2024-03-01T10:00:01Z"}"#,
+            r#""data_source":"coinpaprika","observed_at":"2024-03-01T09:00:00Z","created_at":"2024-03-01T10:00:01Z","age_seconds":3601}"#,
             r#"],"next_cursor":null}"#
         )
     );
@@ -74,7 +74,7 @@ fn ids_are_those_of_the_view() {
 
 #[test]
 fn a_coin_is_shown_by_its_newest_observation() {
-    let (database, service) = service_with(&one_coin());
+    let (database, service) = uncached_service_with(&one_coin());
     let body = service.json("/data/btc-bitcoin");
     assert_eq!(body, service.json("/data?limit=1")["data"][0]);
     // Another source knows it under the same id, at a later time.
@@ -106,7 +106,7 @@ fn ids_may_hold_anything_percent_encoded() {
 
 #[test]
 fn stats_have_the_documented_shape() {
-    let (database, service) = service_with(&one_coin());
+    let (database, service) = uncached_service_with(&one_coin());
     run(
         &database,
         "insert into etl_checkpoints (source, last_processed_timestamp, updated_at)
@@ -121,10 +121,10 @@ fn stats_have_the_documented_shape() {
             "total_raw_api_records": 2,
             "total_raw_csv_records": 5,
             "sources": [
-                {"source": "coingecko", "total_records": 0, "last_checkpoint": null, "last_update": null},
+                {"source": "coingecko", "total_records": 0, "last_checkpoint": null, "last_update": null, "degraded": false},
                 {"source": "coinpaprika", "total_records": 2, "last_checkpoint": "2024-03-01T09:30:00Z",
-                 "last_update": "2024-03-01T10:00:01Z"},
-                {"source": "csv", "total_records": 0, "last_checkpoint": null, "last_update": null},
+                 "last_update": "2024-03-01T10:00:01Z", "degraded": true},
+                {"source": "csv", "total_records": 0, "last_checkpoint": null, "last_update": null, "degraded": false},
             ],
             "recent_etl_runs": [
                 {"run_id": "1", "source": "coinpaprika,coingecko,csv", "started_at": "2024-03-01T10:00:00Z",
@@ -163,13 +163,17 @@ fn ten_runs_are_shown_and_a_running_one_has_no_duration() {
 fn health_tells_of_the_newest_run() {
     let (database, service) = service_with("");
     let body = service.json("/health");
-    assert_eq!(keys(&body), ["database", "last_etl_run", "message", "status", "timestamp"]);
+    assert_eq!(
+        keys(&body),
+        ["database", "degraded", "freshness", "last_etl_run", "message", "status", "timestamp"]
+    );
     assert_eq!([&body["status"], &body["database"]], ["healthy", "connected"]);
     assert_eq!(body["last_etl_run"], Value::Null);
     assert!(body["timestamp"].as_str().unwrap().ends_with('Z'));
     run(&database, SOURCES);
+    let told = service.when("/health", |answer| !answer.json()["last_etl_run"].is_null());
     assert_eq!(
-        service.json("/health")["last_etl_run"],
+        told.json()["last_etl_run"],
         json!({"run_id": "1", "source": "coinpaprika,coingecko,csv", "records_processed": 9, "success": true,
                "started_at": "2024-03-01T10:00:00Z", "ended_at": "2024-03-01T10:00:02.500Z"})
     );

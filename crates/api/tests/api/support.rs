@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::num::NonZeroUsize;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 use actix_web::rt::System;
@@ -23,18 +24,32 @@ pub(crate) struct Service {
 impl Service {
     /// Starts on a database.
     pub(crate) fn on(url: &str) -> Self {
+        Self::with(url, |_| ())
+    }
+
+    /// Starts a service that keeps no answers: what is committed shows in the next one.
+    pub(crate) fn uncached(url: &str) -> Self {
+        Self::with(url, |config| config.cache_bytes = 0)
+    }
+
+    /// Starts with settings of the test's own.
+    pub(crate) fn with(url: &str, set: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new(Secret::new(url));
         config.pool_size = NonZeroUsize::new(4).unwrap();
         config.workers = NonZeroUsize::MIN;
+        set(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (sender, receiver) = mpsc::channel();
         let thread = std::thread::spawn(move || {
-            System::new().block_on(async {
+            let system = System::new();
+            system.block_on(async {
                 let server = kasparro_api::start(&config, listener).unwrap();
                 sender.send(server.handle()).unwrap();
                 server.await.unwrap();
             });
+            // Its end would wait for reads that a test holds up for ever.
+            std::mem::forget(system);
         });
         Self { address, handle: receiver.recv().unwrap(), thread: Some(thread) }
     }
@@ -42,6 +57,20 @@ impl Service {
     /// GET, whatever the status.
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.request("GET", path, &[])
+    }
+
+    /// GET again and again until the answer is as wanted: for what a service learns by asking.
+    #[track_caller]
+    pub(crate) fn when(&self, path: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
+        let begun = Instant::now();
+        loop {
+            let answer = self.get(path);
+            if wanted(&answer) {
+                return answer;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "{path} stays {answer:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Any request without a body.
@@ -73,6 +102,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -115,7 +145,8 @@ pub(crate) fn raw_request(address: &str, method: &str, path: &str, headers: &[(&
     stream.write_all(format!("{text}\r\n").as_bytes()).unwrap();
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
-    parse_answer(&String::from_utf8_lossy(&bytes))
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").map_or(bytes.len(), |at| at + 4);
+    Answer { bytes: bytes[end..].to_vec(), ..parse_answer(&String::from_utf8_lossy(&bytes)) }
 }
 
 fn parse_answer(text: &str) -> Answer {
@@ -126,7 +157,7 @@ fn parse_answer(text: &str) -> Answer {
         .map(|line| line.split_once(": ").unwrap())
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
         .collect();
-    Answer { status, headers, body: body.to_owned() }
+    Answer { status, headers, body: body.to_owned(), bytes: Vec::new() }
 }
 
 /// A service on a fresh database, filled with SQL.
@@ -134,6 +165,14 @@ pub(crate) fn service_with(sql: &str) -> (TestDatabase, Service) {
     let database = TestDatabase::new();
     run(&database, sql);
     let service = Service::on(database.url());
+    (database, service)
+}
+
+/// The same with a service that keeps no answers.
+pub(crate) fn uncached_service_with(sql: &str) -> (TestDatabase, Service) {
+    let database = TestDatabase::new();
+    run(&database, sql);
+    let service = Service::uncached(database.url());
     (database, service)
 }
 

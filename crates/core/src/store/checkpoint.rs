@@ -83,7 +83,10 @@ pub fn advance(connection: &mut PgConnection, to: &Advance<'_>) -> QueryResult<(
                 "greatest(excluded.last_processed_timestamp, etl_checkpoints.last_processed_timestamp)",
             )),
             t::cursor.eq(excluded(t::cursor)),
-            t::not_before.eq(None::<DateTime<Utc>>),
+            // A run does not ask before that time; one that reads kept bytes does not ask at all.
+            t::not_before.eq(sql::<Nullable<Timestamptz>>(
+                "case when etl_checkpoints.not_before > clock_timestamp() then etl_checkpoints.not_before end",
+            )),
             t::batch_number.eq(excluded(t::batch_number)),
             t::updated_at.eq(sql::<Timestamptz>("clock_timestamp()")),
         ))

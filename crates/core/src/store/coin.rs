@@ -1,11 +1,16 @@
 //! `coins`, `coin_labels` and `coin_latest`: the directory and the newest state of each coin.
 
+use std::io::Write;
+
 use chrono::{DateTime, Utc};
+use diesel::connection::SimpleConnection;
+use diesel::pg::CopyFormat;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Integer, Nullable, Numeric, SmallInt, Text, Timestamptz};
+use diesel::sql_types::{Array, Integer, Nullable, SmallInt, Text};
 
-use crate::schema::{coin_labels, coin_latest, coins};
+use super::copy;
+use crate::schema::{changed_latest, coin_labels, coin_latest, coins};
 use crate::{Decimal, Values};
 
 /// The newest state of one coin of one source.
@@ -189,17 +194,32 @@ pub fn save_latest(
     source_id: i16,
     states: &[(i32, &Latest)],
 ) -> QueryResult<()> {
-    fn column<T>(states: &[(i32, &Latest)], value: impl Fn(&Latest) -> T) -> Vec<T> {
-        states.iter().map(|(_, latest)| value(latest)).collect()
+    if states.is_empty() {
+        return Ok(());
     }
-    let number = |value: fn(&Values) -> Option<&Decimal>| -> Vec<Option<Decimal>> {
-        column(states, |latest| value(&latest.values).cloned())
+    // Fifteen arrays to unnest would cost the server more than the rest of the statement.
+    // A rehearsal writes many batches in one transaction: what the one before left is in the way.
+    connection.batch_execute(
+        "drop table if exists pg_temp.changed_latest; \
+         create temporary table changed_latest (like coin_latest) on commit drop",
+    )?;
+    let push = |out: &mut copy::Columns, (coin_id, latest): &(i32, &Latest)| {
+        out.integer(*coin_id);
+        out.smallint(source_id);
+        out.time(latest.observed_at);
+        out.time(latest.first_observed_at);
+        out.bigint(latest.observations);
+        out.bigint(latest.batch_id);
+        out.integer(latest.label_id);
+        out.integer(latest.raw_position);
+        out.values(&latest.values);
     };
-    sql_query(
-        "insert into coin_latest (source_id, coin_id, observed_at, first_observed_at, observations, batch_id, label_id, \
-                raw_position, rank, price_usd, market_cap_usd, volume_24h_usd, change_24h_percent, \
-                circulating_supply, total_supply, max_supply) \
-         select $1, n.* from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) as n \
+    diesel::copy_from(changed_latest::table)
+        .from_raw_data(changed_latest::all_columns, |out: &mut dyn Write| copy::send(out, 16, states, push))
+        .with_format(CopyFormat::Binary)
+        .execute(connection)?;
+    connection.batch_execute(
+        "insert into coin_latest select * from changed_latest \
          on conflict (coin_id) do update set \
             observed_at = excluded.observed_at, first_observed_at = excluded.first_observed_at, \
             observations = excluded.observations, batch_id = excluded.batch_id, label_id = excluded.label_id, \
@@ -208,22 +228,4 @@ pub fn save_latest(
             change_24h_percent = excluded.change_24h_percent, circulating_supply = excluded.circulating_supply, \
             total_supply = excluded.total_supply, max_supply = excluded.max_supply",
     )
-    .bind::<SmallInt, _>(source_id)
-    .bind::<Array<Integer>, _>(states.iter().map(|(coin_id, _)| *coin_id).collect::<Vec<_>>())
-    .bind::<Array<Timestamptz>, _>(column(states, |l| l.observed_at))
-    .bind::<Array<Timestamptz>, _>(column(states, |l| l.first_observed_at))
-    .bind::<Array<BigInt>, _>(column(states, |l| l.observations))
-    .bind::<Array<BigInt>, _>(column(states, |l| l.batch_id))
-    .bind::<Array<Integer>, _>(column(states, |l| l.label_id))
-    .bind::<Array<Integer>, _>(column(states, |l| l.raw_position))
-    .bind::<Array<Nullable<Integer>>, _>(column(states, |l| l.values.rank))
-    .bind::<Array<Nullable<Numeric>>, _>(number(|v| v.price_usd.as_ref()))
-    .bind::<Array<Nullable<Numeric>>, _>(number(|v| v.market_cap_usd.as_ref()))
-    .bind::<Array<Nullable<Numeric>>, _>(number(|v| v.volume_24h_usd.as_ref()))
-    .bind::<Array<Nullable<Numeric>>, _>(number(|v| v.change_24h_percent.as_ref()))
-    .bind::<Array<Nullable<Numeric>>, _>(number(|v| v.circulating_supply.as_ref()))
-    .bind::<Array<Nullable<Numeric>>, _>(number(|v| v.total_supply.as_ref()))
-    .bind::<Array<Nullable<Numeric>>, _>(number(|v| v.max_supply.as_ref()))
-    .execute(connection)
-    .map(drop)
 }

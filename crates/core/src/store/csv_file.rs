@@ -38,6 +38,14 @@ pub fn all(connection: &mut PgConnection) -> QueryResult<Vec<FileState>> {
     csv_files::table.select(FileState::as_select()).load(connection)
 }
 
+/// The state of a file by its key.
+///
+/// # Errors
+/// What the database says.
+pub fn find(connection: &mut PgConnection, file_id: i64) -> QueryResult<FileState> {
+    csv_files::table.find(file_id).select(FileState::as_select()).first(connection)
+}
+
 /// Writes the state of one file and returns its key.
 ///
 /// # Errors
@@ -60,4 +68,25 @@ pub fn save(connection: &mut PgConnection, state: &FileState) -> QueryResult<i64
         ))
         .returning(csv_files::file_id)
         .get_result(connection)
+}
+
+/// The key of a file; one that is not known yet is entered as not read at all.
+///
+/// # Errors
+/// What the database says.
+pub fn enter(connection: &mut PgConnection, state: &FileState) -> QueryResult<i64> {
+    // SHA-256 of nothing.
+    const EMPTY: [u8; 32] = [
+        0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27,
+        0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+    ];
+    let unread = FileState {
+        size_bytes: 0,
+        read_bytes: 0,
+        read_lines: 0,
+        prefix_sha256: EMPTY.to_vec(),
+        ..state.clone()
+    };
+    diesel::insert_into(csv_files::table).values(&unread).on_conflict_do_nothing().execute(connection)?;
+    csv_files::table.filter(csv_files::path.eq(&state.path)).select(csv_files::file_id).first(connection)
 }

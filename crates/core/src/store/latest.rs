@@ -47,20 +47,43 @@ pub fn newest(
     query.first(connection).optional()
 }
 
-/// The keys of the coins that have this id, one per source or that of one source.
+/// Which coins are meant; `None` means any.
+#[derive(Clone, Debug, Default)]
+pub struct CoinFilter<'a> {
+    /// Ids, as the sources spell them.
+    pub crypto_ids: Option<&'a [String]>,
+    /// Symbols with ASCII letters in lower case; compared with those of the newest observations, whatever their case.
+    pub symbols: Option<&'a [String]>,
+    /// Keys of sources.
+    pub source_ids: Option<&'a [i16]>,
+}
+
+/// The keys of the coins that are meant; costs what reading the coins costs.
 ///
 /// # Errors
 /// What the database says.
-pub fn coin_ids(
-    connection: &mut PgConnection,
-    crypto_id: &str,
-    source_id: Option<i16>,
-) -> QueryResult<Vec<i32>> {
-    let mut query = coins::table.filter(coins::crypto_id.eq(crypto_id)).select(coins::coin_id).into_boxed();
-    if let Some(source_id) = source_id {
-        query = query.filter(coins::source_id.eq(source_id));
+pub fn coin_ids(connection: &mut PgConnection, filter: &CoinFilter<'_>) -> QueryResult<Vec<i32>> {
+    let mut query = coin_latest::table
+        .inner_join(coins::table)
+        .inner_join(coin_labels::table)
+        .select(coin_latest::coin_id)
+        .order(coin_latest::coin_id)
+        .into_boxed();
+    if let Some(ids) = filter.crypto_ids {
+        query = query.filter(coins::crypto_id.eq_any(ids));
+    }
+    if let Some(symbols) = filter.symbols {
+        query = query.filter(lower(coin_labels::symbol).eq_any(symbols));
+    }
+    if let Some(ids) = filter.source_ids {
+        query = query.filter(coins::source_id.eq_any(ids));
     }
     query.load(connection)
+}
+
+diesel::define_sql_function! {
+    /// ASCII letters in lower case: the collation of the column is "C".
+    fn lower(text: diesel::sql_types::Nullable<diesel::sql_types::Text>) -> diesel::sql_types::Nullable<diesel::sql_types::Text>;
 }
 
 /// Number of observations of these coins, from the counters.

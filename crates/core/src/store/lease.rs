@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Double, Text};
+use diesel::sql_types::{BigInt, Double, Nullable, Text, Timestamptz};
+use serde::Serialize;
 
 use crate::schema::etl_lease;
 
@@ -25,7 +27,7 @@ pub fn acquire(
     connection: &mut PgConnection,
     source: &str,
     owner: &str,
-    run_id: i64,
+    run_id: Option<i64>,
     ttl: Duration,
 ) -> QueryResult<Option<i64>> {
     // The backend is looked up by pid and start: pids come back. Where the start of somebody else's
@@ -46,7 +48,7 @@ pub fn acquire(
     )
     .bind::<Text, _>(source)
     .bind::<Text, _>(owner)
-    .bind::<BigInt, _>(run_id)
+    .bind::<Nullable<BigInt>, _>(run_id)
     .bind::<Double, _>(ttl.as_secs_f64())
     .get_result::<Epoch>(connection)
     .optional()
@@ -68,6 +70,22 @@ pub fn renew(connection: &mut PgConnection, run_id: i64, ttl: Duration) -> Query
     .bind::<BigInt, _>(run_id)
     .bind::<Double, _>(ttl.as_secs_f64())
     .execute(connection)
+}
+
+/// Prolongs one lease, if it is still ours, and locks it until the end of the transaction: [`fence`] for work that is
+/// not a run and has nobody to renew its leases meanwhile.
+///
+/// # Errors
+/// What the database says.
+pub fn prolong(connection: &mut PgConnection, source: &str, epoch: i64, ttl: Duration) -> QueryResult<bool> {
+    sql_query(
+        "update etl_lease set expires_at = clock_timestamp() + make_interval(secs => $3) where source = $1 and epoch = $2",
+    )
+    .bind::<Text, _>(source)
+    .bind::<BigInt, _>(epoch)
+    .bind::<Double, _>(ttl.as_secs_f64())
+    .execute(connection)
+    .map(|rows| rows > 0)
 }
 
 /// Locks the lease until the end of the transaction and says whether the epoch still holds. The first
@@ -100,17 +118,29 @@ pub fn release(connection: &mut PgConnection, source: &str, epoch: i64) -> Query
     .execute(connection)
 }
 
-/// Who holds the lease of a source, for people; `None` when it is free.
+/// A lease in somebody's hands.
+#[derive(Clone, Debug, Serialize, Queryable, Selectable)]
+#[diesel(table_name = etl_lease, check_for_backend(diesel::pg::Pg))]
+pub struct Held {
+    /// Host and process, for people.
+    pub owner: String,
+    /// The run that holds it.
+    pub run_id: Option<i64>,
+    /// Fencing token.
+    pub epoch: i64,
+    /// When it runs out unless it is renewed, UTC, by the clock of the database.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// The lease of a source; `None` when it is free.
 ///
 /// # Errors
 /// What the database says.
-pub fn holder(connection: &mut PgConnection, source: &str) -> QueryResult<Option<String>> {
+pub fn held(connection: &mut PgConnection, source: &str) -> QueryResult<Option<Held>> {
     etl_lease::table
         .find(source)
-        .filter(
-            etl_lease::expires_at.gt(diesel::dsl::sql::<diesel::sql_types::Timestamptz>("clock_timestamp()")),
-        )
-        .select(etl_lease::owner)
+        .filter(etl_lease::expires_at.gt(diesel::dsl::sql::<Timestamptz>("clock_timestamp()")))
+        .select(Held::as_select())
         .first(connection)
         .optional()
 }

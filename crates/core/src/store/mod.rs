@@ -5,14 +5,20 @@
 //! [`coin`], [`reject`], [`run::count_batch`] and [`checkpoint`], in one transaction that the loader opens.
 
 pub mod batch;
+pub mod call;
 pub mod checkpoint;
 pub mod coin;
+mod copy;
 pub mod csv_file;
+pub mod drift;
+pub mod kept;
 pub mod latest;
 pub mod lease;
 pub mod listed;
 pub mod observation;
+pub mod overview;
 pub mod page;
+pub mod prune;
 pub mod raw;
 pub mod reject;
 pub mod run;

@@ -9,12 +9,13 @@ use diesel::result::Error;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Date, Integer, Nullable, Numeric, Timestamptz};
 
+use super::copy;
 use crate::schema::observations;
 use crate::{Decimal, Values};
 
 /// One row of `observations`, without what the whole batch shares.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row<'r> {
     /// The coin.
     pub coin_id: i32,
     /// The source's time, or that of reading, UTC.
@@ -24,7 +25,7 @@ pub struct Row {
     /// Place in the raw bytes of the batch.
     pub raw_position: i32,
     /// The figures.
-    pub values: Values,
+    pub values: &'r Values,
 }
 
 diesel::define_sql_function! {
@@ -139,21 +140,24 @@ pub fn find(connection: &mut PgConnection, keys: &[Key]) -> QueryResult<Vec<(Key
 ///
 /// # Errors
 /// What the database says; a key that exists is a unique violation.
-pub fn append(connection: &mut PgConnection, source_id: i16, batch_id: i64, rows: &[Row]) -> QueryResult<()> {
+pub fn append(
+    connection: &mut PgConnection,
+    source_id: i16,
+    batch_id: i64,
+    rows: &[Row<'_>],
+) -> QueryResult<()> {
     use observations as o;
     if rows.is_empty() {
         return Ok(());
     }
-    let bytes = encode(source_id, batch_id, rows);
-    // In the order of `encode`.
     let columns = (
         o::observed_at,
         o::batch_id,
         o::coin_id,
         o::label_id,
         o::raw_position,
-        o::rank,
         o::source_id,
+        o::rank,
         o::price_usd,
         o::market_cap_usd,
         o::volume_24h_usd,
@@ -162,87 +166,27 @@ pub fn append(connection: &mut PgConnection, source_id: i16, batch_id: i64, rows
         o::total_supply,
         o::max_supply,
     );
-    let write = |out: &mut dyn Write| {
-        out.write_all(&bytes).map_err(|error| Error::SerializationError(Box::new(error)))
+    let push = |out: &mut copy::Columns, row: &Row<'_>| {
+        out.time(row.observed_at);
+        out.bigint(batch_id);
+        out.integer(row.coin_id);
+        out.integer(row.label_id);
+        out.integer(row.raw_position);
+        out.smallint(source_id);
+        out.values(row.values);
     };
     diesel::copy_from(o::table)
-        .from_raw_data(columns, write)
+        .from_raw_data(columns, |out: &mut dyn Write| copy::send(out, 14, rows, push))
         .with_format(CopyFormat::Binary)
         .execute(connection)
         .map(drop)
-}
-
-/// Number of columns that [`append`] writes.
-const COLUMNS: i16 = 14;
-/// Signature, flags and length of the header extension of the binary format of COPY.
-const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-const NULL: i32 = -1;
-
-fn encode(source_id: i16, batch_id: i64, rows: &[Row]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(COPY_HEADER.len() + rows.len() * 190 + 2);
-    out.extend_from_slice(COPY_HEADER);
-    for row in rows {
-        out.extend_from_slice(&COLUMNS.to_be_bytes());
-        field(&mut out, &postgres_micros(row.observed_at).to_be_bytes());
-        field(&mut out, &batch_id.to_be_bytes());
-        field(&mut out, &row.coin_id.to_be_bytes());
-        field(&mut out, &row.label_id.to_be_bytes());
-        field(&mut out, &row.raw_position.to_be_bytes());
-        match row.values.rank {
-            Some(rank) => field(&mut out, &rank.to_be_bytes()),
-            None => out.extend_from_slice(&NULL.to_be_bytes()),
-        }
-        field(&mut out, &source_id.to_be_bytes());
-        for number in row.values.numbers() {
-            numeric_field(&mut out, number);
-        }
-    }
-    out.extend_from_slice(&(-1_i16).to_be_bytes());
-    out
-}
-
-fn field(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(&(bytes.len() as i32).to_be_bytes());
-    out.extend_from_slice(bytes);
-}
-
-fn numeric_field(out: &mut Vec<u8>, number: Option<&Decimal>) {
-    let Some(number) = number else {
-        return out.extend_from_slice(&NULL.to_be_bytes());
-    };
-    let at = out.len();
-    out.extend_from_slice(&[0; 4]);
-    number.write_numeric(out);
-    let length = (out.len() - at - 4) as i32;
-    out[at..at + 4].copy_from_slice(&length.to_be_bytes());
-}
-
-/// Microseconds since 2000-01-01, as the server counts.
-fn postgres_micros(time: DateTime<Utc>) -> i64 {
-    const EPOCH_2000: i64 = 946_684_800_000_000;
-    time.timestamp_micros() - EPOCH_2000
-}
-
-impl Values {
-    /// The decimals in the order of the columns.
-    fn numbers(&self) -> [Option<&Decimal>; 7] {
-        [
-            self.price_usd.as_ref(),
-            self.market_cap_usd.as_ref(),
-            self.volume_24h_usd.as_ref(),
-            self.change_24h_percent.as_ref(),
-            self.circulating_supply.as_ref(),
-            self.total_supply.as_ref(),
-            self.max_supply.as_ref(),
-        ]
-    }
 }
 
 /// Gives existing rows other values.
 ///
 /// # Errors
 /// What the database says; [`Error::NotFound`] when a row does not exist.
-pub fn restate(connection: &mut PgConnection, batch_id: i64, rows: &[Row]) -> QueryResult<()> {
+pub fn restate(connection: &mut PgConnection, batch_id: i64, rows: &[Row<'_>]) -> QueryResult<()> {
     if rows.is_empty() {
         return Ok(());
     }

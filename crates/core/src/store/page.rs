@@ -17,6 +17,10 @@ use crate::Decimal;
 pub struct PageQuery {
     /// Which observations.
     pub scope: Scope,
+    /// Only the newest observation of each coin.
+    pub latest: bool,
+    /// Only those within these bounds; needs `latest` or a scope of coins, whose rows are few.
+    pub bounds: Option<Bounds>,
     /// In which order, and behind which of them.
     pub sort: Sort,
     /// Direction. Unknown amounts are last in both.
@@ -32,15 +36,28 @@ pub struct PageQuery {
 pub enum Scope {
     /// Those of every source; these are the keys of all sources.
     All(Vec<i16>),
-    /// Those of one source.
-    Source {
-        /// Key of the source.
-        id: i16,
-        /// Its name.
-        name: String,
+    /// Those of some sources.
+    Sources {
+        /// Keys of the sources.
+        ids: Vec<i16>,
+        /// Their names.
+        names: Vec<String>,
     },
     /// Those of some coins.
     Coins(Vec<i32>),
+}
+
+/// Bounds of an observation, each inclusive; `None` is no bound. An amount that is not known is within no bound.
+#[derive(Clone, Debug, Default)]
+pub struct Bounds {
+    /// Earliest and latest time of the observation, UTC.
+    pub observed_at: [Option<DateTime<Utc>>; 2],
+    /// US dollars per coin.
+    pub price_usd: [Option<Decimal>; 2],
+    /// US dollars.
+    pub market_cap_usd: [Option<Decimal>; 2],
+    /// US dollars traded in 24 hours.
+    pub volume_24h_usd: [Option<Decimal>; 2],
 }
 
 /// What a page is sorted by, and the row behind which it begins; `None` is the beginning.
@@ -108,11 +125,29 @@ pub struct Page {
 /// # Errors
 /// What the database says.
 pub fn load(connection: &mut PgConnection, query: &PageQuery) -> QueryResult<Page> {
+    check(query)?;
     let mut rows: Vec<Observation> = statement(query).load(connection)?;
     let more = rows.len() > query.limit as usize;
     rows.truncate(query.limit as usize);
     let next = rows.last().filter(|_| more).map(|last| query.sort.behind(last));
     Ok(Page { rows, next })
+}
+
+/// Counts what the scope holds within the bounds, at the cost of reading it: the newest observations of the scope
+/// with `latest`, all rows of its coins without.
+///
+/// # Errors
+/// What the database says, and when the scope is not small.
+pub fn count(connection: &mut PgConnection, query: &PageQuery) -> QueryResult<i64> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        total: i64,
+    }
+    check(query)?;
+    let sql = query.placed("select count(*) as total from {table} o where {scope}{bounds}");
+    let row: Row = bound(Statement::new(sql), query).get_result(connection)?;
+    Ok(row.total)
 }
 
 /// The plan that the database makes for a page, line by line.
@@ -190,11 +225,18 @@ select * from (select * from known union all select * from unknown) o
  order by o.{amount} {direction} nulls last, o.coin_id {direction}, o.observed_at {direction}
 offset $3 limit $4";
 
-/// By an amount, of some coins: all their rows by the primary key, sorted. What is not known counts as a value
+/// What bounds mean. One text for all of them, so that the number of statements stays small.
+const BOUNDS: &str = "
+   and o.observed_at between coalesce($5, '-infinity') and coalesce($6, 'infinity')
+   and ($7 is null or o.price_usd >= $7) and ($8 is null or o.price_usd <= $8)
+   and ($9 is null or o.market_cap_usd >= $9) and ($10 is null or o.market_cap_usd <= $10)
+   and ($11 is null or o.volume_24h_usd >= $11) and ($12 is null or o.volume_24h_usd <= $12)";
+
+/// By an amount, of a few rows: those of some coins by the primary key, or the newest ones; sorted. What is not known counts as a value
 /// that no amount can have (amounts are neither negative nor infinite), so that it can be compared in a row.
-const AMOUNT_OF_COINS: &str = "
-select {columns} from observations o
- where o.coin_id = any($1){after}
+const AMOUNT_OF_FEW: &str = "
+select {columns} from {table} o
+ where {scope}{bounds}{after}
  order by coalesce(o.{amount}, {void}) {direction}, o.coin_id {direction}, o.observed_at {direction}
 offset $3 limit $4";
 
@@ -216,7 +258,7 @@ with rest as materialized (
     select {columns}, b.created_at
       from etl_batches b
       join observations o on o.batch_id = b.batch_id and o.observed_at between b.observed_from and b.observed_to
-     where b.batch_id = $6 and o.batch_id = $6 and (o.coin_id, o.observed_at) {beyond} ($7, $8)
+     where b.batch_id = $14 and o.batch_id = $14 and (o.coin_id, o.observed_at) {beyond} ($15, $16)
      order by o.coin_id {direction}, o.observed_at {direction}
      limit $2),
 following as ({created}
@@ -225,29 +267,53 @@ select * from (select * from rest union all select * from following) o
  order by o.created_at {direction}, o.batch_id {direction}, o.coin_id {direction}, o.observed_at {direction}
 offset $3 limit $4";
 
-/// By time of writing, of some coins: all their rows by the primary key, sorted.
-const CREATED_OF_COINS: &str = "
+/// By time of writing, of a few rows.
+const CREATED_OF_FEW: &str = "
 select {columns}, b.created_at
-  from observations o
+  from {table} o
   join etl_batches b on b.batch_id = o.batch_id
- where o.coin_id = any($1){after}
+ where {scope}{bounds}{after}
  order by b.created_at {direction}, b.batch_id {direction}, o.coin_id {direction}, o.observed_at {direction}
 offset $3 limit $4";
 
 fn statement(query: &PageQuery) -> Statement {
     let (rows, sorted) = match &query.sort {
         Sort::Created(after) => (
-            created_rows(&query.scope, after.is_some()),
+            created_rows(query, after.is_some()),
             "b.created_at {direction}, p.batch_id {direction}, p.coin_id {direction}, p.observed_at {direction}".to_owned(),
         ),
         Sort::Amount(column, after) => (
-            amount_rows(&query.scope, after.as_ref()).replace("{amount}", column.name()),
+            amount_rows(query, after.as_ref()).replace("{amount}", column.name()),
             "p.{amount} {direction} nulls last, p.coin_id {direction}, p.observed_at {direction}"
                 .replace("{amount}", column.name()),
         ),
     };
-    let sql = directed(&NAMED.replace("{rows}", &rows).replace("{sorted}", &sorted), query.order);
+    let sql =
+        directed(&NAMED.replace("{rows}", &query.placed(&rows)).replace("{sorted}", &sorted), query.order);
     bound(Statement::new(sql), query)
+}
+
+impl PageQuery {
+    /// Whether all rows of the scope are read and sorted, whatever the page.
+    fn is_few(&self) -> bool {
+        self.latest || matches!(self.scope, Scope::Coins(_))
+    }
+
+    /// Fills in where a few rows are taken from.
+    fn placed(&self, sql: &str) -> String {
+        let scope = if matches!(self.scope, Scope::Coins(_)) { "coin_id" } else { "source_id" };
+        sql.replace("{table}", if self.latest { "coin_latest" } else { "observations" })
+            .replace("{scope}", &format!("o.{scope} = any($1)"))
+            .replace("{bounds}", if self.bounds.is_some() { BOUNDS } else { "" })
+    }
+}
+
+/// Bounds that would be ignored are refused.
+fn check(query: &PageQuery) -> QueryResult<()> {
+    if query.bounds.is_some() && !query.is_few() {
+        return Err(diesel::result::Error::QueryBuilderError("bounds over a scope that is not small".into()));
+    }
+    Ok(())
 }
 
 impl AmountColumn {
@@ -259,38 +325,38 @@ impl AmountColumn {
     }
 }
 
-fn amount_rows(scope: &Scope, after: Option<&AmountKey>) -> String {
-    if let Scope::Coins(_) = scope {
-        let behind = " and (coalesce(o.{amount}, {void}), o.coin_id, o.observed_at) {beyond} (coalesce($5, {void}), $6, $7)";
-        return AMOUNT_OF_COINS.replace("{after}", if after.is_some() { behind } else { "" });
+fn amount_rows(query: &PageQuery, after: Option<&AmountKey>) -> String {
+    if query.is_few() {
+        let behind = " and (coalesce(o.{amount}, {void}), o.coin_id, o.observed_at) {beyond} (coalesce($13, {void}), $14, $15)";
+        return AMOUNT_OF_FEW.replace("{after}", if after.is_some() { behind } else { "" });
     }
     let (known, unknown) = match after {
         None => ("o.{amount} is not null", ""),
         Some(AmountKey { amount: Some(_), .. }) => {
-            ("(o.{amount}, o.coin_id, o.observed_at) {beyond} ($5, $6, $7)", "")
+            ("(o.{amount}, o.coin_id, o.observed_at) {beyond} ($13, $14, $15)", "")
         }
         Some(AmountKey { amount: None, .. }) => {
-            ("false", " and (o.coin_id, o.observed_at) {beyond} ($6, $7)")
+            ("false", " and (o.coin_id, o.observed_at) {beyond} ($14, $15)")
         }
     };
     AMOUNT_OF_SOURCES.replace("{known}", known).replace("{unknown}", unknown)
 }
 
-fn created_rows(scope: &Scope, behind: bool) -> String {
-    let key = "(b.created_at, b.batch_id, o.coin_id, o.observed_at) {beyond} ($5, $6, $7, $8)";
-    let source = match scope {
-        Scope::Coins(_) => {
-            let after = if behind { [" and ", key].concat() } else { String::new() };
-            return CREATED_OF_COINS.replace("{after}", &after);
-        }
-        Scope::All(_) => "",
-        Scope::Source { .. } => " and b.source = $1",
+fn created_rows(query: &PageQuery, behind: bool) -> String {
+    let key = "(b.created_at, b.batch_id, o.coin_id, o.observed_at) {beyond} ($13, $14, $15, $16)";
+    if query.is_few() {
+        let after = if behind { [" and ", key].concat() } else { String::new() };
+        return CREATED_OF_FEW.replace("{after}", &after);
+    }
+    let source = match &query.scope {
+        Scope::All(_) | Scope::Coins(_) => "",
+        Scope::Sources { .. } => " and b.source = any($1)",
     };
     let created = CREATED.replace("{source}", source);
     if !behind {
         return [created.replace("{after}", "").as_str(), "\noffset $3 limit $4"].concat();
     }
-    let after = " and (b.created_at, b.batch_id) {beyond} ($5, $6) and (select count(*) from rest) < $2";
+    let after = " and (b.created_at, b.batch_id) {beyond} ($13, $14) and (select count(*) from rest) < $2";
     CREATED_BEHIND.replace("{created}", &created.replace("{after}", after))
 }
 
@@ -308,7 +374,7 @@ fn directed(sql: &str, order: Order) -> String {
         .replace("{void}", void)
 }
 
-/// `$1` scope, `$2` rows to fetch from each branch, `$3` offset, `$4` limit, from `$5` the key.
+/// `$1` scope, `$2` rows to fetch from each branch, `$3` offset, `$4` limit, `$5` to `$12` bounds, from `$13` the key.
 fn bound(statement: Statement, query: &PageQuery) -> Statement {
     // One more than asked for tells whether there is a next page.
     let limit = i64::from(query.limit) + 1;
@@ -316,11 +382,14 @@ fn bound(statement: Statement, query: &PageQuery) -> Statement {
     let statement = match (&query.scope, &query.sort) {
         (Scope::Coins(coins), _) => statement.bind::<Array<Integer>, _>(coins.clone()),
         (Scope::All(sources), _) => statement.bind::<Array<SmallInt>, _>(sources.clone()),
-        (Scope::Source { name, .. }, Sort::Created(_)) => statement.bind::<Text, _>(name.clone()),
-        (Scope::Source { id, .. }, Sort::Amount(..)) => statement.bind::<Array<SmallInt>, _>(vec![*id]),
+        (Scope::Sources { names, .. }, Sort::Created(_)) if !query.latest => {
+            statement.bind::<Array<Text>, _>(names.clone())
+        }
+        (Scope::Sources { ids, .. }, _) => statement.bind::<Array<SmallInt>, _>(ids.clone()),
     };
     let statement =
         statement.bind::<BigInt, _>(offset + limit).bind::<BigInt, _>(offset).bind::<BigInt, _>(limit);
+    let statement = bound_to(statement, query.bounds.clone().unwrap_or_default());
     match &query.sort {
         Sort::Created(Some(key)) => statement
             .bind::<Timestamptz, _>(key.created_at)
@@ -333,4 +402,11 @@ fn bound(statement: Statement, query: &PageQuery) -> Statement {
             .bind::<Timestamptz, _>(key.observed_at),
         Sort::Created(None) | Sort::Amount(_, None) => statement,
     }
+}
+
+fn bound_to(statement: Statement, bounds: Bounds) -> Statement {
+    let [from, to] = bounds.observed_at;
+    let statement = statement.bind::<Nullable<Timestamptz>, _>(from).bind::<Nullable<Timestamptz>, _>(to);
+    let amounts = [bounds.price_usd, bounds.market_cap_usd, bounds.volume_24h_usd].into_iter().flatten();
+    amounts.fold(statement, |statement, amount| statement.bind::<Nullable<Numeric>, _>(amount))
 }

@@ -1,8 +1,10 @@
 //! `rejects`: records that were refused, each kept once.
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Binary, Integer, Nullable, Text};
+use serde::Serialize;
 
 /// A refused record.
 #[derive(Clone, Debug)]
@@ -56,8 +58,57 @@ pub fn keep(
     .map(drop)
 }
 
+/// What reading kept bytes again has done to the list of refused records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Records that were refused and are taken now; they are off the list.
+    pub resolved: i64,
+    /// Records that are refused now and were not before.
+    pub refused: i64,
+}
+
+impl std::ops::AddAssign for Settled {
+    fn add_assign(&mut self, other: Self) {
+        self.resolved += other.resolved;
+        self.refused += other.refused;
+    }
+}
+
+/// Puts the list right after a batch that was made of bytes which had been read before: the source has not sent
+/// these records once more, so they are not counted again, and what is not refused any more is taken off. Part of
+/// the transaction of the batch; `rejects` are those that it kept.
+///
+/// # Errors
+/// What the database says.
+pub fn settle(
+    connection: &mut PgConnection,
+    source: &str,
+    batch_number: i64,
+    rejects: &[NewReject],
+) -> QueryResult<Settled> {
+    // A row that this transaction has made is younger than its beginning.
+    let counted_again = sql_query(
+        "update rejects r set times = r.times - n.times from unnest($2, $3) as n (fingerprint, times) \
+          where r.source = $1 and r.fingerprint = n.fingerprint and r.times > n.times and r.first_seen_at < now()",
+    )
+    .bind::<Text, _>(source)
+    .bind::<Array<Binary>, _>(rejects.iter().map(|r| r.fingerprint.as_slice()).collect::<Vec<_>>())
+    .bind::<Array<BigInt>, _>(rejects.iter().map(|r| r.times).collect::<Vec<_>>())
+    .execute(connection)?;
+    let resolved = sql_query(
+        "delete from rejects r using etl_batches mine, etl_batches earlier \
+          where mine.source = $1 and mine.number = $2 and r.source = $1 and r.batch_id = earlier.batch_id \
+            and earlier.batch_id <> mine.batch_id \
+            and (earlier.raw_api_id = mine.raw_api_id or earlier.raw_csv_id = mine.raw_csv_id)",
+    )
+    .bind::<Text, _>(source)
+    .bind::<BigInt, _>(batch_number)
+    .execute(connection)?;
+    Ok(Settled { resolved: resolved as i64, refused: rejects.len() as i64 - counted_again as i64 })
+}
+
 /// A refused record as a person sees it.
-#[derive(Clone, Debug, Queryable, Selectable)]
+#[derive(Clone, Debug, Serialize, Queryable, Selectable)]
 #[diesel(table_name = crate::schema::rejects, check_for_backend(diesel::pg::Pg))]
 pub struct Kept {
     /// The source.
@@ -73,28 +124,45 @@ pub struct Kept {
     /// How often it came.
     pub times: i64,
     /// UTC.
-    pub first_seen_at: chrono::DateTime<chrono::Utc>,
+    pub first_seen_at: DateTime<Utc>,
     /// UTC.
-    pub last_seen_at: chrono::DateTime<chrono::Utc>,
+    pub last_seen_at: DateTime<Utc>,
     /// The batch that met it last.
     pub batch_id: i64,
     /// Place in the raw bytes of that batch.
     pub raw_position: i32,
 }
 
+/// Which refused records are wanted; `None` is all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter<'a> {
+    /// Of this source.
+    pub source: Option<&'a str>,
+    /// Refused for this reason.
+    pub code: Option<&'a str>,
+    /// Seen at this time or later, UTC.
+    pub since: Option<DateTime<Utc>>,
+}
+
 /// Refused records, those seen last first.
 ///
 /// # Errors
 /// What the database says.
-pub fn list(connection: &mut PgConnection, source: Option<&str>, limit: i64) -> QueryResult<Vec<Kept>> {
+pub fn list(connection: &mut PgConnection, filter: &Filter<'_>, limit: i64) -> QueryResult<Vec<Kept>> {
     use crate::schema::rejects as t;
     let mut query = t::table
         .order((t::last_seen_at.desc(), t::reject_id))
         .limit(limit)
         .select(Kept::as_select())
         .into_boxed();
-    if let Some(source) = source {
+    if let Some(source) = filter.source {
         query = query.filter(t::source.eq(source.to_owned()));
+    }
+    if let Some(code) = filter.code {
+        query = query.filter(t::code.eq(code.to_owned()));
+    }
+    if let Some(since) = filter.since {
+        query = query.filter(t::last_seen_at.ge(since));
     }
     query.load(connection)
 }

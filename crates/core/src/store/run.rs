@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Double, Nullable, Text};
+use serde::Serialize;
 
 use crate::schema::{etl_run_sources, etl_runs};
 
@@ -200,7 +201,7 @@ pub fn abandon_dead(connection: &mut PgConnection, run_id: i64, ttl: Duration) -
 }
 
 /// One source of one run, for the status display.
-#[derive(Clone, Debug, Queryable, Selectable)]
+#[derive(Clone, Debug, Serialize, Queryable, Selectable)]
 #[diesel(table_name = etl_run_sources, check_for_backend(diesel::pg::Pg))]
 pub struct SourceRun {
     /// The launch.
@@ -229,6 +230,14 @@ pub struct SourceRun {
     pub started_at: DateTime<Utc>,
     /// UTC; null while running.
     pub ended_at: Option<DateTime<Utc>>,
+}
+
+impl SourceRun {
+    /// What became of the records.
+    pub fn tally(&self) -> Tally {
+        let Self { loaded, restated, unchanged, duplicate, rejected, .. } = *self;
+        Tally { loaded, restated, unchanged, duplicate, rejected }
+    }
 }
 
 /// The newest run of every source.

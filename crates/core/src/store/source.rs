@@ -47,6 +47,30 @@ fn find(connection: &mut PgConnection, name: &str) -> QueryResult<Option<SourceK
         .optional()
 }
 
+/// A source with its counters.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = data_sources, check_for_backend(diesel::pg::Pg))]
+pub struct Counters {
+    /// Its name.
+    pub name: String,
+    /// Coins ever seen.
+    pub coins: i64,
+    /// Observations.
+    pub observations: i64,
+    /// Records in the raw bytes that are kept.
+    pub raw_records: i64,
+    /// When the newest batch was written, UTC; `None` before the first.
+    pub last_batch_at: Option<DateTime<Utc>>,
+}
+
+/// Every source, by name.
+///
+/// # Errors
+/// What the database says.
+pub fn all(connection: &mut PgConnection) -> QueryResult<Vec<Counters>> {
+    data_sources::table.order(data_sources::name).select(Counters::as_select()).load(connection)
+}
+
 /// What a batch adds to the counters of its source.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Added {

@@ -32,3 +32,8 @@ pub struct SourceState {
 pub fn sources(connection: &mut PgConnection) -> QueryResult<Vec<SourceState>> {
     data_sources::table.order(data_sources::name).select(SourceState::as_select()).load(connection)
 }
+
+/// When the newest batch of any source was written, UTC, by the clock of the database; `None` before the first.
+pub fn newest_batch_at(sources: &[SourceState]) -> Option<DateTime<Utc>> {
+    sources.iter().filter_map(|source| source.last_batch_at).max()
+}

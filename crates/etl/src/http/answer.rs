@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use ureq::http::HeaderMap;
 
 use super::retry_after::retry_after;
+use super::tape::Taped;
 use crate::failure::FailureKind;
 
 /// A body that is a JSON array as far as its outside tells.
@@ -16,6 +16,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) content_type: Option<String>,
     pub(crate) body: Vec<u8>,
+    /// When it came, by the clock of the database.
+    pub(crate) received_at: DateTime<Utc>,
 }
 
 /// Why an attempt was none.
@@ -61,21 +63,16 @@ impl Failed {
 const TRANSIENT: [u16; 7] = [408, 425, 429, 500, 502, 503, 504];
 
 /// Decides whether a response is an answer.
-pub(super) fn judge(
-    url: String,
-    status: u16,
-    headers: &HeaderMap,
-    body: Vec<u8>,
-    now: DateTime<Utc>,
-) -> Result<Answer, Failed> {
-    let wait = retry_after(headers, now);
+pub(super) fn judge(answer: Taped) -> Result<Answer, Failed> {
+    let Taped { url, status, headers, body, received_at } = answer;
+    let wait = retry_after(&headers, received_at);
     if status != 200 {
         return Err(refused(status, wait, &body));
     }
     let content_type = headers.get("content-type").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let text = trimmed(&body);
     match (text.first(), text.last()) {
-        (Some(b'['), Some(b']')) => Ok(Answer { url, status, content_type, body }),
+        (Some(b'['), Some(b']')) => Ok(Answer { url, status, content_type, body, received_at }),
         (Some(b'['), _) => Err(Failed::transient("the body breaks off in the middle of the list")),
         (None, _) => Err(Failed::transient("an empty body")),
         (Some(b'{'), _) => Err(error_in_200(wait, &body)),
@@ -160,7 +157,8 @@ mod tests {
     use super::*;
 
     fn judged(status: u16, body: &str) -> Result<Answer, Failed> {
-        judge(String::new(), status, &HeaderMap::new(), body.as_bytes().to_vec(), Utc::now())
+        let (headers, body) = (ureq::http::HeaderMap::new(), body.as_bytes().to_vec());
+        judge(Taped { url: String::new(), status, headers, body, received_at: Utc::now() })
     }
 
     #[test]

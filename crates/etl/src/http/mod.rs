@@ -2,8 +2,10 @@
 //! for an answer.
 
 mod answer;
+mod ledger;
 mod politeness;
 mod retry_after;
+mod tape;
 
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -16,7 +18,10 @@ use crate::signal::Cancel;
 use crate::source::Clock;
 pub(crate) use answer::Answer;
 use answer::{Failed, judge};
+pub(crate) use ledger::{Book, Ledger};
 pub(crate) use politeness::{Pace, Policy};
+use tape::Taped;
+pub(crate) use tape::{Tape, Taping};
 
 /// Longest chain of redirects that is followed.
 const MAX_REDIRECTS: usize = 3;
@@ -26,6 +31,10 @@ pub(crate) struct Client {
     agent: ureq::Agent,
     policy: Policy,
     pace: Pace,
+    /// Where calls are counted; `None` for a mirror that nobody counts for.
+    book: Option<Book>,
+    /// Where answers are kept or come from.
+    tape: Option<Tape>,
     clock: Clock,
     cancel: Cancel,
     /// The source as a whole ends here, whatever a single request may still do.
@@ -40,7 +49,13 @@ pub(crate) struct Request {
 }
 
 impl Client {
-    pub(crate) fn new(policy: Policy, clock: Clock, cancel: Cancel) -> Self {
+    pub(crate) fn new(
+        policy: Policy,
+        book: Option<Book>,
+        tape: Option<Tape>,
+        clock: Clock,
+        cancel: Cancel,
+    ) -> Self {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -62,7 +77,7 @@ impl Client {
             .new_agent();
         let deadline = Instant::now() + policy.source_deadline;
         let pace = Pace::new(policy.calls_per_minute);
-        Self { agent, policy, pace, clock, cancel, deadline }
+        Self { agent, policy, pace, book, tape, clock, cancel, deadline }
     }
 
     /// Asks until there is a good answer, as often and as long as the policy allows.
@@ -73,18 +88,28 @@ impl Client {
         let give_up = self.deadline.min(Instant::now() + self.policy.request_deadline);
         let mut attempt = 1;
         loop {
-            self.pace.wait(&self.cancel)?;
+            if !self.is_replay() {
+                self.pace.wait(&self.cancel)?;
+            }
             if Instant::now() > self.deadline {
                 let seconds = self.policy.source_deadline.as_secs();
                 let message =
                     format!("the source took longer than {seconds} s (ETL_SOURCE_DEADLINE_SECONDS)");
                 return Err(SourceError::new(FailureKind::Unavailable, message));
             }
+            if let Some(book) = self.book.as_ref().filter(|_| !self.is_replay()) {
+                book.enter(&self.cancel)?;
+            }
             let failed = match self.attempt(request) {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
-            let wait = self.policy.backoff(attempt, failed.retry_after);
+            // Nobody is spared by waiting for a recording.
+            let wait = if self.is_replay() {
+                Duration::ZERO
+            } else {
+                self.policy.backoff(attempt, failed.retry_after)
+            };
             let last = attempt >= self.policy.attempts;
             if !failed.transient || last || Instant::now() + wait > give_up {
                 return Err(self.final_error(request, failed, attempt));
@@ -102,6 +127,10 @@ impl Client {
         }
     }
 
+    fn is_replay(&self) -> bool {
+        self.tape.as_ref().is_some_and(Tape::is_replay)
+    }
+
     fn final_error(&self, request: &Request, failed: Failed, attempts: u32) -> SourceError {
         let times = if attempts == 1 { String::new() } else { format!(" ({attempts} attempts)") };
         let mut error =
@@ -112,8 +141,24 @@ impl Client {
         error
     }
 
-    /// One attempt: follows redirects that stay with the same host.
+    /// One attempt, over the network or from a recording.
     fn attempt(&self, request: &Request) -> Result<Answer, Failed> {
+        let played = self.tape.as_ref().map(|tape| tape.play(&request.url)).transpose()?.flatten();
+        let answer = match played {
+            Some(answer) => answer,
+            None => {
+                let answer = self.call(request)?;
+                if let Some(tape) = &self.tape {
+                    tape.keep(&answer)?;
+                }
+                answer
+            }
+        };
+        judge(answer)
+    }
+
+    /// Follows redirects that stay with the same host.
+    fn call(&self, request: &Request) -> Result<Taped, Failed> {
         let mut url = request.url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let mut call = self.agent.get(url.as_str());
@@ -127,9 +172,10 @@ impl Client {
                 url = redirected(&url, location)?;
                 continue;
             }
-            let head = response.headers().clone();
+            let headers = response.headers().clone();
             let body = self.read_body(response.body_mut().as_reader())?;
-            return judge(redacted(&request.url), status, &head, body, self.clock.now());
+            let (url, received_at) = (redacted(&request.url), self.clock.now());
+            return Ok(Taped { url, status, headers, body, received_at });
         }
         Err(Failed::permanent(format!("more than {MAX_REDIRECTS} redirects")))
     }

@@ -16,6 +16,8 @@ pub(crate) struct Policy {
     pub(crate) base_delay: Duration,
     /// Calls per minute; `None` for no pacing.
     pub(crate) calls_per_minute: Option<u32>,
+    /// Where calls are counted; `None` where nobody does.
+    pub(crate) ledger: Option<super::Ledger>,
     /// One call, from connecting to the last byte.
     pub(crate) call_timeout: Duration,
     /// One request with all its attempts and waits.
@@ -94,6 +96,7 @@ mod tests {
             attempts: 5,
             base_delay: Duration::from_millis(500),
             calls_per_minute: None,
+            ledger: None,
             call_timeout: Duration::from_secs(1),
             request_deadline: Duration::from_secs(1),
             source_deadline: Duration::from_secs(1),

@@ -9,6 +9,9 @@ use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use kasparro_core::MarketRecord;
 use kasparro_core::store::coin::{self, Coin, Label, Latest, NewLabel};
+use kasparro_core::store::observation::Row;
+
+use super::plan::Change;
 
 /// Coins that are remembered at the most; beyond, all are forgotten and read again as needed. Twice the number
 /// of coins that the largest source has ever listed.
@@ -125,15 +128,19 @@ impl Directory {
         &mut self.entries[place]
     }
 
-    /// Takes over new states; `batch_id` stands in for those that this batch writes.
-    pub(super) fn apply(&mut self, states: &BTreeMap<i32, Latest>, batch_id: i64) {
-        for (coin_id, state) in states {
-            let mut state = state.clone();
-            if state.batch_id == super::plan::THIS_BATCH {
-                state.batch_id = batch_id;
+    /// Takes over what a batch changes.
+    pub(super) fn apply(&mut self, changes: &BTreeMap<i32, Change<'_>>, batch_id: i64) {
+        for (coin_id, change) in changes {
+            let latest = &mut self.entries[self.by_key[coin_id]].latest;
+            match (latest.as_mut(), &change.shown) {
+                (_, Some(row)) => *latest = Some(shown(change, row, batch_id)),
+                (Some(latest), None) => {
+                    latest.first_observed_at = change.first_observed_at;
+                    latest.observations = change.observations;
+                }
+                // A coin without a state gets one from its first row.
+                (None, None) => {}
             }
-            let place = self.by_key[coin_id];
-            self.entries[place].latest = Some(state);
         }
     }
 
@@ -153,5 +160,17 @@ impl Entry {
             .rev()
             .find(|label| label.crypto_name.as_deref() == name && label.symbol.as_deref() == symbol)
             .map(|label| label.label_id)
+    }
+}
+
+fn shown(change: &Change<'_>, row: &Row<'_>, batch_id: i64) -> Latest {
+    Latest {
+        observed_at: row.observed_at,
+        first_observed_at: change.first_observed_at,
+        observations: change.observations,
+        batch_id,
+        label_id: row.label_id,
+        raw_position: row.raw_position,
+        values: row.values.clone(),
     }
 }

@@ -7,7 +7,7 @@ mod plan;
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
-use diesel::{Connection, PgConnection};
+use diesel::{Connection, PgConnection, QueryResult};
 use kasparro_core::store::run::Tally;
 use kasparro_core::store::source::{Added, SourceKey};
 use kasparro_core::store::{batch, checkpoint, coin, csv_file, lease, observation, raw, reject, run, source};
@@ -137,7 +137,8 @@ impl Loader {
         let sha256: [u8; 32] = Sha256::digest(&batch.bytes).into();
         connection.transaction(|connection| {
             self.fence(connection)?;
-            self.keep_raw(connection, batch, &sha256, 0)?;
+            // The file stays as far read as it is: the next run meets the chunk again.
+            self.keep_raw(connection, batch, &sha256, 0, csv_file::enter)?;
             Ok(())
         })
     }
@@ -192,7 +193,8 @@ impl Loader {
         let outcome = plan.finish();
         let tally = Tally { rejected: ready.normalised.rejects.len() as i64, ..outcome.tally };
 
-        let raw = self.keep_raw(connection, &ready.raw, &ready.sha256, ready.record_count())?;
+        let raw =
+            self.keep_raw(connection, &ready.raw, &ready.sha256, ready.record_count(), csv_file::save)?;
         let added = Added {
             coins: new_coins as i64,
             observations: tally.loaded,
@@ -217,8 +219,8 @@ impl Loader {
         for (&old_batch, &rows) in &outcome.superseded {
             batch::supersede(connection, old_batch, rows)?;
         }
-        self.directory.apply(&outcome.latest, batch_id);
-        coin::save_latest(connection, self.source.source_id, &self.directory.states(outcome.latest.keys()))?;
+        self.directory.apply(&outcome.changes, batch_id);
+        coin::save_latest(connection, self.source.source_id, &self.directory.states(outcome.changes.keys()))?;
         reject::keep(connection, &self.source.name, batch_id, &rejects(&ready.normalised.rejects))?;
         run::count_batch(connection, self.run_id, &self.source.name, &tally)?;
         self.advance_checkpoint(connection, ready, number)?;
@@ -231,6 +233,7 @@ impl Loader {
         batch: &RawBatch,
         sha256: &[u8; 32],
         records: usize,
+        file_of: fn(&mut PgConnection, &csv_file::FileState) -> QueryResult<i64>,
     ) -> Result<KeptRaw, LoadError> {
         let record_count = i32::try_from(records).unwrap_or(i32::MAX);
         let kept = match &batch.provenance {
@@ -249,7 +252,7 @@ impl Loader {
                 KeptRaw { key: batch::RawKey::Api(kept.raw_id), is_new: kept.is_new }
             }
             Provenance::File { state, lines, bytes, .. } => {
-                let file_id = csv_file::save(connection, state)?;
+                let file_id = file_of(connection, state)?;
                 let chunk = raw::NewChunk {
                     source: &self.source.name,
                     file_id,
@@ -306,7 +309,7 @@ fn observed_at(record: &MarketRecord, batch: &RawBatch) -> DateTime<Utc> {
 const MAX_EXCERPT_BYTES: usize = 1024;
 
 /// Refused records as they are stored: the same one once, with a count.
-fn rejects(rejects: &[Reject]) -> Vec<reject::NewReject> {
+pub(crate) fn rejects(rejects: &[Reject]) -> Vec<reject::NewReject> {
     let mut kept: std::collections::BTreeMap<Vec<u8>, reject::NewReject> = std::collections::BTreeMap::new();
     for one in rejects {
         let fingerprint = Sha256::new()

@@ -4,44 +4,66 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use kasparro_core::MarketRecord;
-use kasparro_core::store::coin::Latest;
 use kasparro_core::store::observation::{Key, Row, Stored};
 use kasparro_core::store::run::Tally;
 
-use super::directory::Directory;
-
-/// Stands for the key of the batch that is being written, which is not known yet.
-pub(super) const THIS_BATCH: i64 = 0;
+use super::directory::{Directory, Entry};
 
 /// A batch between having been read and having been decided.
-pub(super) struct Plan {
+pub(super) struct Plan<'r> {
     tally: Tally,
-    new: Vec<Row>,
-    restated: Vec<Row>,
+    new: Vec<Row<'r>>,
+    restated: Vec<Row<'r>>,
     superseded: BTreeMap<i64, i32>,
-    latest: BTreeMap<i32, Latest>,
+    changes: BTreeMap<i32, Change<'r>>,
     /// Rows not newer than the newest of their coin: the database knows whether they exist.
-    older: Vec<(usize, Row)>,
+    older: Vec<(usize, Row<'r>)>,
     older_keys: Vec<Key>,
 }
 
 /// What is to be written.
-pub(super) struct Outcome {
+pub(super) struct Outcome<'r> {
     /// Sorted by key: neighbours in the index.
-    pub(super) new: Vec<Row>,
-    pub(super) restated: Vec<Row>,
+    pub(super) new: Vec<Row<'r>>,
+    pub(super) restated: Vec<Row<'r>>,
     /// How many rows of which earlier batch are restated.
     pub(super) superseded: BTreeMap<i64, i32>,
-    /// New states of coins, by key.
-    pub(super) latest: BTreeMap<i32, Latest>,
+    /// What becomes of the newest state of coins, by key.
+    pub(super) changes: BTreeMap<i32, Change<'r>>,
     pub(super) tally: Tally,
 }
 
-impl Plan {
+/// How a batch changes the newest state of a coin.
+pub(super) struct Change<'r> {
+    pub(super) observed_at: DateTime<Utc>,
+    pub(super) first_observed_at: DateTime<Utc>,
+    pub(super) observations: i64,
+    /// The row that is the newest now; `None` when it is still the one that it was.
+    pub(super) shown: Option<Row<'r>>,
+}
+
+impl<'r> Change<'r> {
+    fn of(entry: &Entry, row: &Row<'_>) -> Self {
+        let latest = entry.latest.as_ref();
+        Self {
+            observed_at: latest.map_or(row.observed_at, |latest| latest.observed_at),
+            first_observed_at: latest.map_or(row.observed_at, |latest| latest.first_observed_at),
+            observations: latest.map_or(0, |latest| latest.observations),
+            shown: None,
+        }
+    }
+
+    fn show(&mut self, row: Row<'r>) {
+        self.observed_at = row.observed_at;
+        self.shown = Some(row);
+    }
+}
+
+impl<'r> Plan<'r> {
     /// Decides all that needs no look-up.
     pub(super) fn new(
         directory: &mut Directory,
-        records: &[MarketRecord],
+        records: &'r [MarketRecord],
         fetched_at: DateTime<Utc>,
     ) -> Self {
         let mut plan = Self {
@@ -49,7 +71,7 @@ impl Plan {
             new: Vec::new(),
             restated: Vec::new(),
             superseded: BTreeMap::new(),
-            latest: BTreeMap::new(),
+            changes: BTreeMap::new(),
             older: Vec::new(),
             older_keys: Vec::new(),
         };
@@ -63,10 +85,10 @@ impl Plan {
     fn last_of_each_key(
         &mut self,
         directory: &mut Directory,
-        records: &[MarketRecord],
+        records: &'r [MarketRecord],
         fetched_at: DateTime<Utc>,
-    ) -> Vec<(usize, Row, bool)> {
-        let mut rows: Vec<(usize, Row, bool)> = Vec::with_capacity(records.len());
+    ) -> Vec<(usize, Row<'r>, bool)> {
+        let mut rows: Vec<(usize, Row<'r>, bool)> = Vec::with_capacity(records.len());
         for record in records {
             let (place, label_id) = directory.resolve(record);
             let row = Row {
@@ -74,11 +96,11 @@ impl Plan {
                 observed_at: record.observed_at.unwrap_or(fetched_at),
                 label_id,
                 raw_position: i32::try_from(record.position).unwrap_or(i32::MAX),
-                values: record.values.clone(),
+                values: &record.values,
             };
             rows.push((place, row, record.observed_at.is_some()));
         }
-        let key = |row: &Row| (row.coin_id, row.observed_at);
+        let key = |row: &Row<'_>| (row.coin_id, row.observed_at);
         rows.sort_by_key(|(_, row, _)| (key(row), row.raw_position));
         let before = rows.len();
         rows.dedup_by(|later, earlier| {
@@ -92,11 +114,11 @@ impl Plan {
         rows
     }
 
-    fn decide(&mut self, directory: &mut Directory, place: usize, row: Row, timed: bool) {
+    fn decide(&mut self, directory: &mut Directory, place: usize, row: Row<'r>, timed: bool) {
         let entry = directory.entry(place);
         let met_before = entry.met.replace(row.observed_at) == Some(row.observed_at);
         let Some(latest) = entry.latest.as_ref() else { return self.add(directory, place, row) };
-        let same = latest.label_id == row.label_id && latest.values == row.values;
+        let same = latest.label_id == row.label_id && latest.values == *row.values;
         // A record without a time says nothing new unless it differs from what was said last.
         let says_the_same =
             same && (latest.observed_at == row.observed_at || !timed && row.observed_at > latest.observed_at);
@@ -122,7 +144,7 @@ impl Plan {
         for (place, row) in std::mem::take(&mut self.older) {
             match found.get(&(row.coin_id, row.observed_at)) {
                 None => self.add(directory, place, row),
-                Some(stored) if stored.label_id == row.label_id && stored.values == row.values => {
+                Some(stored) if stored.label_id == row.label_id && stored.values == *row.values => {
                     self.tally.unchanged += 1;
                 }
                 Some(stored) => self.restate(directory, place, row, stored.batch_id),
@@ -130,72 +152,51 @@ impl Plan {
         }
     }
 
-    fn add(&mut self, directory: &mut Directory, place: usize, row: Row) {
+    fn add(&mut self, directory: &mut Directory, place: usize, row: Row<'r>) {
         self.tally.loaded += 1;
-        let state = self.state(directory, place, &row);
-        state.observations += 1;
-        state.first_observed_at = state.first_observed_at.min(row.observed_at);
-        if row.observed_at >= state.observed_at {
-            show(state, &row);
+        let change = self.change(directory, place, &row);
+        change.observations += 1;
+        change.first_observed_at = change.first_observed_at.min(row.observed_at);
+        if row.observed_at >= change.observed_at {
+            change.show(row);
         }
         self.new.push(row);
     }
 
-    fn restate(&mut self, directory: &mut Directory, place: usize, row: Row, old_batch: i64) {
+    fn restate(&mut self, directory: &mut Directory, place: usize, row: Row<'r>, old_batch: i64) {
         self.tally.restated += 1;
         *self.superseded.entry(old_batch).or_default() += 1;
-        if directory.entry(place).latest.as_ref().is_some_and(|latest| latest.observed_at == row.observed_at)
-        {
-            let state = self.state(directory, place, &row);
+        let latest = directory.entry(place).latest.as_ref().map(|latest| latest.observed_at);
+        if latest == Some(row.observed_at) {
+            let change = self.change(directory, place, &row);
             // The same batch may have brought something newer.
-            if state.observed_at == row.observed_at {
-                show(state, &row);
+            if change.observed_at == row.observed_at {
+                change.show(row);
             }
         }
         self.restated.push(row);
     }
 
-    /// The state of a coin as this batch leaves it so far.
-    fn state(&mut self, directory: &mut Directory, place: usize, row: &Row) -> &mut Latest {
-        let entry = directory.entry(place);
-        self.latest.entry(row.coin_id).or_insert_with(|| {
-            entry.latest.clone().unwrap_or_else(|| Latest {
-                observed_at: row.observed_at,
-                first_observed_at: row.observed_at,
-                observations: 0,
-                batch_id: THIS_BATCH,
-                label_id: row.label_id,
-                raw_position: row.raw_position,
-                values: row.values.clone(),
-            })
-        })
+    fn change(&mut self, directory: &mut Directory, place: usize, row: &Row<'_>) -> &mut Change<'r> {
+        self.changes.entry(row.coin_id).or_insert_with(|| Change::of(directory.entry(place), row))
     }
 
-    pub(super) fn finish(mut self) -> Outcome {
+    pub(super) fn finish(mut self) -> Outcome<'r> {
         self.new.sort_by_key(|row| (row.coin_id, row.observed_at));
         Outcome {
             new: self.new,
             restated: self.restated,
             superseded: self.superseded,
-            latest: self.latest,
+            changes: self.changes,
             tally: self.tally,
         }
     }
 }
 
-impl Outcome {
+impl Outcome<'_> {
     /// Oldest and newest time among the rows to be written.
     pub(super) fn observed(&self) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
         let times = || self.new.iter().chain(&self.restated).map(|row| row.observed_at);
         Some((times().min()?, times().max()?))
     }
-}
-
-/// Makes a row the newest state.
-fn show(state: &mut Latest, row: &Row) {
-    state.observed_at = row.observed_at;
-    state.batch_id = THIS_BATCH;
-    state.label_id = row.label_id;
-    state.raw_position = row.raw_position;
-    state.values = row.values.clone();
 }

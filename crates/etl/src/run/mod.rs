@@ -1,6 +1,9 @@
 //! One launch: leases, a worker per source, the record of it all, and the exit code.
 
+mod kept;
 mod report;
+mod reprocess;
+mod session;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -8,19 +11,25 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use chrono::{Datelike, Months};
 use diesel::{PgConnection, QueryResult};
 use kasparro_core::db;
 use kasparro_core::secret::Secret;
-use kasparro_core::store::{lease, run, source};
+use kasparro_core::store::{lease, observation, run, source};
 
+use crate::cli::RunArgs;
 use crate::failure::{FailureKind, SourceError};
+use crate::http::Taping;
+use crate::logging;
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::signal::{self, Cancel};
 use crate::source::Clock;
 use crate::{database, sources};
+use kept::Selection;
 use report::{Ended, Outcome, Report};
-use worker::Assignment;
+pub(crate) use reprocess::reprocess;
+use worker::{Assignment, Hold};
 
 /// How long a source that another run holds is asked for before it is skipped.
 const LEASE_PATIENCE: Duration = Duration::from_secs(1);
@@ -29,41 +38,68 @@ const LEASE_PATIENCE: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Runs every enabled source once; returns the exit code.
-pub(crate) fn run(settings: Settings, progress: Progress) -> u8 {
+pub(crate) fn run(mut settings: Settings, arguments: &RunArgs, progress: Progress) -> u8 {
     let started = Instant::now();
-    let outcome = Launch::begin(settings, progress).and_then(|mut launch| launch.finish());
-    match outcome {
-        Ok(report) => {
-            report.print(started.elapsed());
-            report.exit_code()
-        }
-        Err(error) => {
-            log::error!("{error}");
-            error.kind.exit_code()
-        }
-    }
+    let record = arguments.record.clone().map(Taping::Record);
+    settings.taping = record.or_else(|| arguments.replay.clone().map(Taping::Replay));
+    let task = Task { kept: None, dry_run: arguments.dry_run };
+    let report = match listen() {
+        Ok(cancel) => launch(settings, task, progress, &cancel),
+        Err(error) => Report::of_abort(error, arguments.dry_run),
+    };
+    report.print(started.elapsed(), arguments.json);
+    report.exit_code()
+}
+
+/// Begins to listen to signals; once in a process.
+fn listen() -> Result<Cancel, SourceError> {
+    let cancel = Cancel::default();
+    signal::listen(cancel.clone())
+        .map_err(|error| SourceError::new(FailureKind::Io, format!("signal handlers: {error}")))?;
+    Ok(cancel)
+}
+
+/// What a launch is to do.
+struct Task {
+    /// Bytes that are kept are read again, instead of the sources.
+    kept: Option<Selection>,
+    dry_run: bool,
+}
+
+/// Does it, and says what came of it.
+fn launch(settings: Settings, task: Task, progress: Progress, cancel: &Cancel) -> Report {
+    let dry_run = task.dry_run;
+    let launch = Launch::begin(settings, task, progress, cancel.clone());
+    launch.and_then(|mut launch| launch.finish()).unwrap_or_else(|error| {
+        log::error!("{error}");
+        Report::of_abort(error, dry_run)
+    })
 }
 
 /// A launch under way. This thread keeps the control connection: it takes and renews the leases and writes the
 /// record of the run, while the workers load over connections of their own.
 struct Launch {
     settings: Arc<Settings>,
+    task: Task,
     progress: Progress,
     database_url: Secret,
     control: PgConnection,
     cancel: Cancel,
     clock: Clock,
-    run_id: i64,
+    /// `None` in a dry run, which leaves no record.
+    run_id: Option<i64>,
     /// Epoch of each lease that is held.
     epochs: BTreeMap<String, i64>,
     report: Report,
 }
 
 impl Launch {
-    fn begin(settings: Settings, progress: Progress) -> Result<Self, SourceError> {
-        let cancel = Cancel::default();
-        signal::listen(cancel.clone())
-            .map_err(|error| SourceError::new(FailureKind::Io, format!("signal handlers: {error}")))?;
+    fn begin(
+        settings: Settings,
+        task: Task,
+        progress: Progress,
+        cancel: Cancel,
+    ) -> Result<Self, SourceError> {
         let database_url = database_url(&settings)?;
         let mut control = database::connect(&database_url, settings.database_wait, &cancel)?;
         let state = db::schema_state(&mut control).map_err(|error| database::failure(&error))?;
@@ -73,31 +109,36 @@ impl Launch {
         let opened = (|| -> QueryResult<_> {
             let clock =
                 Clock { database_time: source::database_time(&mut control)?, read_at: Instant::now() };
+            if task.dry_run {
+                return Ok((clock, None));
+            }
             for name in &settings.sources {
                 source::register(&mut control, name)?;
             }
             let run_id = run::begin(&mut control, &settings.sources.join(","), env!("CARGO_PKG_VERSION"))?;
-            Ok((clock, run_id))
+            logging::set_run(run_id);
+            Ok((clock, Some(run_id)))
         })();
         let (clock, run_id) = opened.map_err(|error| database::failure(&error))?;
         let settings = Arc::new(settings);
-        let (epochs, report) = (BTreeMap::new(), Report::default());
-        Ok(Self { settings, progress, database_url, control, cancel, clock, run_id, epochs, report })
+        let report = Report::new(run_id, task.dry_run);
+        let epochs = BTreeMap::new();
+        Ok(Self { settings, task, progress, database_url, control, cancel, clock, run_id, epochs, report })
     }
 
     fn finish(&mut self) -> Result<Report, SourceError> {
         let (sender, finished) = mpsc::channel();
-        self.take_leases().map_err(|error| database::failure(&error))?;
-        for (name, &epoch) in &self.epochs {
+        for (name, hold) in self.holds().map_err(|error| database::failure(&error))? {
+            let line = self.progress.source(&name);
             let assignment = Assignment {
-                name: name.clone(),
-                run_id: self.run_id,
-                epoch,
+                name,
+                hold,
+                kept: self.task.kept.clone(),
                 settings: Arc::clone(&self.settings),
                 database_url: self.database_url.clone(),
                 clock: self.clock,
                 cancel: self.cancel.clone(),
-                line: self.progress.source(name),
+                line,
             };
             let sender = sender.clone();
             std::thread::spawn(move || {
@@ -111,31 +152,41 @@ impl Launch {
         Ok(std::mem::take(&mut self.report))
     }
 
+    /// By what right each source is read that is not left to another run.
+    fn holds(&mut self) -> QueryResult<Vec<(String, Hold)>> {
+        let Some(run_id) = self.run_id else {
+            return Ok(self.settings.sources.iter().map(|name| (name.clone(), Hold::Rehearsal)).collect());
+        };
+        self.take_leases(run_id)?;
+        let hold = |(name, &epoch): (&String, &i64)| (name.clone(), Hold::Lease { run_id, epoch });
+        Ok(self.epochs.iter().map(hold).collect())
+    }
+
     /// Takes the lease of every source. The server needs a moment to notice that a holder was killed, so
     /// a lease that is held is asked for again before the source is left to its holder.
-    fn take_leases(&mut self) -> QueryResult<()> {
+    fn take_leases(&mut self, run_id: i64) -> QueryResult<()> {
         let asked = Instant::now();
-        self.take_free_leases()?;
+        self.take_free_leases(run_id)?;
         while self.epochs.len() < self.settings.sources.len() && asked.elapsed() < LEASE_PATIENCE {
             if self.cancel.wait(Duration::from_millis(50)) {
                 break;
             }
-            self.take_free_leases()?;
+            self.take_free_leases(run_id)?;
         }
-        self.skip_the_rest()
+        self.skip_the_rest(run_id)
     }
 
-    fn take_free_leases(&mut self) -> QueryResult<()> {
+    fn take_free_leases(&mut self, run_id: i64) -> QueryResult<()> {
         let owner = owner();
         for name in &self.settings.sources {
             if self.epochs.contains_key(name) {
                 continue;
             }
-            let taken = lease::acquire(&mut self.control, name, &owner, self.run_id, self.settings.lease);
+            let taken = lease::acquire(&mut self.control, name, &owner, Some(run_id), self.settings.lease);
             // The holder is in the middle of a long transaction: it lives.
             let taken = if taken.as_ref().is_err_and(database::is_lock_timeout) { None } else { taken? };
             if let Some(epoch) = taken {
-                run::begin_source(&mut self.control, self.run_id, name)?;
+                run::begin_source(&mut self.control, run_id, name)?;
                 self.epochs.insert(name.clone(), epoch);
             }
         }
@@ -143,14 +194,14 @@ impl Launch {
     }
 
     /// What could not be taken is left to the run that has it.
-    fn skip_the_rest(&mut self) -> QueryResult<()> {
+    fn skip_the_rest(&mut self, run_id: i64) -> QueryResult<()> {
         for name in self.settings.sources.iter().filter(|name| !self.epochs.contains_key(*name)) {
-            let holder = lease::holder(&mut self.control, name)?.unwrap_or_default();
+            let holder = lease::held(&mut self.control, name)?.map(|held| held.owner).unwrap_or_default();
             log::info!("{name}: skipped, another run is at it ({holder})");
-            run::skip_source(&mut self.control, self.run_id, name)?;
+            run::skip_source(&mut self.control, run_id, name)?;
             self.report.add(Outcome::skipped(name));
         }
-        let dead = run::abandon_dead(&mut self.control, self.run_id, self.settings.lease)?;
+        let dead = run::abandon_dead(&mut self.control, run_id, self.settings.lease)?;
         if dead > 0 {
             log::warn!("{dead} earlier run(s) ended without a word; what they had committed is kept");
         }
@@ -179,7 +230,8 @@ impl Launch {
     }
 
     fn renew(&mut self) {
-        if let Err(error) = lease::renew(&mut self.control, self.run_id, self.settings.lease) {
+        let Some(run_id) = self.run_id else { return };
+        if let Err(error) = lease::renew(&mut self.control, run_id, self.settings.lease) {
             log::warn!("the leases could not be renewed: {}", database::failure(&error).message);
             self.reconnect();
         }
@@ -190,7 +242,9 @@ impl Launch {
         match database::connect(&self.database_url, Duration::ZERO, &Cancel::default()) {
             Ok(connection) => {
                 self.control = connection;
-                lease::renew(&mut self.control, self.run_id, self.settings.lease).is_ok()
+                self.run_id.is_some_and(|run_id| {
+                    lease::renew(&mut self.control, run_id, self.settings.lease).is_ok()
+                })
             }
             Err(_) => false,
         }
@@ -212,12 +266,24 @@ impl Launch {
     }
 
     fn close_source(&mut self, outcome: &Outcome) -> QueryResult<()> {
+        let Some(run_id) = self.run_id else { return Ok(()) };
         let failure = outcome.failure().map(|error| (error.kind.as_str(), error.message.as_str()));
-        run::finish_source(&mut self.control, self.run_id, &outcome.name, outcome.status(), failure)?;
+        run::finish_source(&mut self.control, run_id, &outcome.name, outcome.status(), failure)?;
         if let Some(epoch) = self.epochs.get(&outcome.name) {
             lease::release(&mut self.control, &outcome.name, *epoch)?;
         }
         Ok(())
+    }
+
+    /// Makes the partition of the next month, so that its first batch does not have to.
+    fn make_room(&mut self) {
+        let today = self.clock.now().date_naive();
+        let Some(next) = today.with_day(1).and_then(|first| first.checked_add_months(Months::new(1))) else {
+            return;
+        };
+        if let Err(error) = observation::ensure_partition(&mut self.control, next, true) {
+            log::warn!("the partition of {next} was not made ahead: {}", database::failure(&error).message);
+        }
     }
 
     /// Closes the record of the run. A source that has not reported back was cut off by a signal.
@@ -232,13 +298,17 @@ impl Launch {
                     name,
                     ended: Ended::Failed(error),
                     tally: run::Tally::default(),
+                    rewritten: None,
                 });
             }
         }
+        let Some(run_id) = self.run_id else { return };
+        if self.report.success() && self.task.kept.is_none() {
+            self.make_room();
+        }
         let (status, success, message) = (self.report.status(), self.report.success(), self.report.message());
-        let finish = |launch: &mut Self| {
-            run::finish(&mut launch.control, launch.run_id, status, success, message.as_deref())
-        };
+        let finish =
+            |launch: &mut Self| run::finish(&mut launch.control, run_id, status, success, message.as_deref());
         if finish(self).is_err()
             && self.reconnect()
             && let Err(error) = finish(self)
@@ -263,7 +333,7 @@ pub(crate) fn database_url(settings: &Settings) -> Result<Secret, SourceError> {
 }
 
 /// Host and process, for people who look at the lease.
-fn owner() -> String {
+pub(crate) fn owner() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = match host.trim() {
         "" => "this machine".to_owned(),

@@ -1,9 +1,13 @@
 //! What a run came to: for the person, for the record and for the launcher.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
+use kasparro_core::store::batch::RawKey;
+use kasparro_core::store::reject::Settled;
 use kasparro_core::store::run::Tally;
+use serde_json::json;
 
 use crate::failure::{FailureKind, SourceError};
 use crate::progress::sentence;
@@ -23,11 +27,38 @@ pub(super) struct Outcome {
     pub(super) name: String,
     pub(super) ended: Ended,
     pub(super) tally: Tally,
+    /// `None` when the source itself was read.
+    pub(super) rewritten: Option<Rewritten>,
+}
+
+/// What reading kept bytes again has changed.
+#[derive(Debug, Default)]
+pub(super) struct Rewritten {
+    /// The bytes that made a difference.
+    pub(super) changed: Vec<RawKey>,
+    settled: Settled,
+}
+
+impl Rewritten {
+    pub(super) fn add(&mut self, tally: &Tally, settled: Settled, raw: RawKey) {
+        if tally.loaded + tally.restated > 0 || settled != Settled::default() {
+            self.changed.push(raw);
+        }
+        self.settled += settled;
+    }
+
+    fn words(&self) -> String {
+        let parts = [
+            (self.settled.resolved, "refused before and taken now"),
+            (self.settled.refused, "refused now and not before"),
+        ];
+        parts.iter().filter(|(n, _)| *n > 0).map(|(n, words)| format!("; {n} {words}")).collect()
+    }
 }
 
 impl Outcome {
     pub(super) fn skipped(name: &str) -> Self {
-        Self { name: name.to_owned(), ended: Ended::Skipped, tally: Tally::default() }
+        Self { name: name.to_owned(), ended: Ended::Skipped, tally: Tally::default(), rewritten: None }
     }
 
     pub(super) fn failure(&self) -> Option<&SourceError> {
@@ -47,9 +78,28 @@ impl Outcome {
         }
     }
 
+    fn json(&self) -> serde_json::Value {
+        let tally = &self.tally;
+        json!({
+            "source": self.name,
+            "status": self.status(),
+            "extracted": tally.extracted(),
+            "loaded": tally.loaded,
+            "restated": tally.restated,
+            "unchanged": tally.unchanged,
+            "duplicate": tally.duplicate,
+            "rejected": tally.rejected,
+            "resolved_rejects": self.rewritten.as_ref().map(|rewritten| rewritten.settled.resolved),
+            "new_rejects": self.rewritten.as_ref().map(|rewritten| rewritten.settled.refused),
+            "failure": self.failure().map(|error| json!({ "kind": error.kind.as_str(), "message": error.message })),
+        })
+    }
+
     fn line(&self) -> String {
         match &self.ended {
-            Ended::Done => sentence(&self.tally),
+            Ended::Done => {
+                sentence(&self.tally) + &self.rewritten.as_ref().map(Rewritten::words).unwrap_or_default()
+            }
             Ended::Skipped => "skipped, another run is at it".to_owned(),
             Ended::Failed(error) if self.tally.extracted() == 0 => format!("FAILED: {error}"),
             Ended::Failed(error) => format!("{}, then FAILED: {error}", sentence(&self.tally)),
@@ -61,6 +111,12 @@ impl Outcome {
 #[derive(Default)]
 pub(super) struct Report {
     outcomes: Vec<Outcome>,
+    /// `None` when there is no record of the run.
+    run_id: Option<i64>,
+    /// Nothing was written.
+    dry_run: bool,
+    /// Why it did not even come to the sources.
+    aborted: Option<SourceError>,
     /// The signal that ended the run early.
     pub(super) signal: Option<i32>,
 }
@@ -78,6 +134,15 @@ const GRAVEST_FIRST: [FailureKind; 8] = [
 ];
 
 impl Report {
+    pub(super) fn new(run_id: Option<i64>, dry_run: bool) -> Self {
+        Self { run_id, dry_run, ..Self::default() }
+    }
+
+    /// Of a launch that ended before it came to the sources.
+    pub(super) fn of_abort(error: SourceError, dry_run: bool) -> Self {
+        Self { aborted: Some(error), ..Self::new(None, dry_run) }
+    }
+
     pub(super) fn add(&mut self, outcome: Outcome) {
         self.outcomes.push(outcome);
     }
@@ -90,12 +155,21 @@ impl Report {
         self.outcomes.iter().any(|outcome| outcome.name == name)
     }
 
+    /// The kept bytes that made a difference, by source.
+    pub(super) fn changed(&self) -> BTreeMap<String, Vec<RawKey>> {
+        let changed = |outcome: &Outcome| {
+            let keys = &outcome.rewritten.as_ref()?.changed;
+            (!keys.is_empty()).then(|| (outcome.name.clone(), keys.clone()))
+        };
+        self.outcomes.iter().filter_map(changed).collect()
+    }
+
     fn failures(&self) -> impl Iterator<Item = (&str, &SourceError)> {
         self.outcomes.iter().filter_map(|outcome| Some((outcome.name.as_str(), outcome.failure()?)))
     }
 
     pub(super) fn success(&self) -> bool {
-        self.signal.is_none() && self.failures().next().is_none()
+        self.signal.is_none() && self.aborted.is_none() && self.failures().next().is_none()
     }
 
     /// Value of `etl_runs.status`.
@@ -104,6 +178,7 @@ impl Report {
         let skipped = self.outcomes.iter().all(|outcome| matches!(outcome.ended, Ended::Skipped));
         match () {
             () if self.signal.is_some() => "cancelled",
+            () if self.aborted.is_some() => "failed",
             () if failed == 0 && skipped => "skipped",
             () if failed == 0 => "succeeded",
             () if failed < self.outcomes.len() => "partial",
@@ -113,21 +188,49 @@ impl Report {
 
     /// A line per failed source; `None` when nothing failed.
     pub(super) fn message(&self) -> Option<String> {
-        let lines: Vec<String> = self.failures().map(|(name, error)| format!("{name}: {error}")).collect();
-        Some(lines.join("\n")).filter(|text| !text.is_empty())
+        let aborted = self.aborted.iter().map(ToString::to_string);
+        let lines = aborted.chain(self.failures().map(|(name, error)| format!("{name}: {error}")));
+        Some(lines.collect::<Vec<_>>().join("\n")).filter(|text| !text.is_empty())
     }
 
     pub(super) fn exit_code(&self) -> u8 {
         if let Some(signal) = self.signal {
             return u8::try_from(128 + signal).unwrap_or(u8::MAX);
         }
+        if let Some(error) = &self.aborted {
+            return error.kind.exit_code();
+        }
         let gravest =
             GRAVEST_FIRST.iter().find(|kind| self.failures().any(|(_, error)| error.kind == **kind));
         gravest.map_or(0, |kind| kind.exit_code())
     }
 
-    /// A line per source and one sentence, on standard output.
-    pub(super) fn print(&self, took: Duration) {
+    /// The report on standard output: one JSON object, or a line per source and one sentence.
+    pub(super) fn print(&self, took: Duration, as_json: bool) {
+        let text = match () {
+            () if as_json => format!("{}\n", self.json(took)),
+            // The log has said it.
+            () if self.aborted.is_some() => return,
+            () => self.text(took),
+        };
+        // A closed or full standard output changes nothing about what was loaded.
+        let _ = std::io::stdout().write_all(text.as_bytes());
+    }
+
+    pub(super) fn json(&self, took: Duration) -> serde_json::Value {
+        json!({
+            "run_id": self.run_id,
+            "dry_run": self.dry_run,
+            "status": self.status(),
+            "success": self.success(),
+            "exit_code": self.exit_code(),
+            "seconds": (took.as_secs_f64() * 1000.0).round() / 1000.0,
+            "error": self.message(),
+            "sources": self.outcomes.iter().map(Outcome::json).collect::<Vec<_>>(),
+        })
+    }
+
+    fn text(&self, took: Duration) -> String {
         let mut all = Tally::default();
         let mut text = String::new();
         for outcome in &self.outcomes {
@@ -148,9 +251,9 @@ impl Report {
             "cancelled" => format!("ended by a signal, what was committed stays: {}", sentence(&all)),
             _ => "nothing was loaded to the end".to_owned(),
         };
-        text.push_str(&format!("done in {seconds:.1} s: {verdict}\n"));
-        // A closed or full standard output changes nothing about what was loaded.
-        let _ = std::io::stdout().write_all(text.as_bytes());
+        let end = if self.dry_run { "dry run, nothing was written: " } else { "" };
+        text.push_str(&format!("done in {seconds:.1} s: {end}{verdict}\n"));
+        text
     }
 }
 
@@ -162,7 +265,7 @@ mod tests {
         let mut report = Report::default();
         for kind in kinds {
             let ended = kind.map_or(Ended::Done, |kind| Ended::Failed(SourceError::new(kind, "x")));
-            report.add(Outcome { name: "a".into(), ended, tally: Tally::default() });
+            report.add(Outcome { name: "a".into(), ended, tally: Tally::default(), rewritten: None });
         }
         report
     }

@@ -1,34 +1,34 @@
-//! One source of one run: a thread extracts and normalises, this one loads; at most one batch waits between.
+//! One source of one run: a thread extracts and normalises, this one loads; one batch waits at the most.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{self, SyncSender};
 use std::thread;
-use std::time::{Duration, Instant};
 
-use diesel::PgConnection;
 use kasparro_core::secret::Secret;
 use kasparro_core::store::csv_file::FileState;
+use kasparro_core::store::drift::NewDrift;
 use kasparro_core::store::run::Tally;
-use kasparro_core::store::{batch, checkpoint, csv_file, source};
 
-use super::report::{Ended, Outcome};
-use crate::database;
+use super::kept::{Kept, Selection};
+use super::report::{Ended, Outcome, Rewritten};
+use super::session::Session;
 use crate::failure::{FailureKind, SourceError};
-use crate::http::{Client, cancelled};
-use crate::load::{LoadError, Loader, Ready, Written};
+use crate::http::cancelled;
+use crate::load::Ready;
+use crate::logging;
 use crate::progress::Line;
 use crate::settings::Settings;
 use crate::signal::Cancel;
-use crate::source::{Clock, Extracted, Extraction, RawBatch, Source};
-
-/// Transactions that are tried again after the connection broke or two transactions met.
-const LOAD_ATTEMPTS: u32 = 5;
+use crate::source::{Clock, Extract, Extracted, Extraction, Normalised, RawBatch, Source};
+use crate::sources::contract::{Contract, MISSING};
 
 /// What a worker is given.
 pub(super) struct Assignment {
     pub(super) name: String,
-    pub(super) run_id: i64,
-    pub(super) epoch: i64,
+    pub(super) hold: Hold,
+    /// Bytes that are kept are read again, instead of the source.
+    pub(super) kept: Option<Selection>,
     pub(super) settings: Arc<Settings>,
     pub(super) database_url: Secret,
     pub(super) clock: Clock,
@@ -36,36 +36,65 @@ pub(super) struct Assignment {
     pub(super) line: Line,
 }
 
+/// By what right a worker writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// The run has the lease.
+    Lease { run_id: i64, epoch: i64 },
+    /// It does not write: all of it is rolled back.
+    Rehearsal,
+}
+
 /// What comes out of the extracting thread.
 enum Step {
-    Batch(Box<Ready>),
+    Batch(Box<Ready>, Drifts),
     File(FileState),
     /// A body that was refused as a whole; the end.
-    Refused(Box<RawBatch>, SourceError),
+    Refused(Box<RawBatch>, SourceError, Drifts),
+}
+
+/// How a body differs from the contract of its source.
+#[derive(Default)]
+pub(super) struct Drifts {
+    pub(super) contract: Option<&'static Contract>,
+    pub(super) found: Vec<NewDrift>,
 }
 
 impl Assignment {
     /// Reads the source to its end.
     pub(super) fn work(self) -> Outcome {
-        let mut tally = Tally::default();
-        let result = self.ingest(&mut tally);
-        let ended = match result {
-            Ok(()) => Ended::Done,
+        logging::set_source(&self.name);
+        let (mut tally, mut rewritten) = (Tally::default(), Rewritten::default());
+        let ended = match self.ingest(&mut tally, &mut rewritten) {
+            Ok(ended) => ended,
             Err(error) => {
                 log::error!("{}: {error}", self.name);
                 Ended::Failed(error)
             }
         };
-        Outcome { name: self.name.clone(), ended, tally }
+        let rewritten = self.kept.is_some().then_some(rewritten);
+        Outcome { name: self.name.clone(), ended, tally, rewritten }
     }
 
-    fn ingest(&self, tally: &mut Tally) -> Result<(), SourceError> {
+    fn ingest(&self, tally: &mut Tally, rewritten: &mut Rewritten) -> Result<Ended, SourceError> {
         let registration = super::registration(&self.name)?;
-        let mut session = Session::open(self)?;
-        let extraction = session.extraction(self, (registration.policy)(&self.settings))?;
+        let Some(mut session) = Session::open(self)? else { return Ok(Ended::Skipped) };
+        let input = match &self.kept {
+            Some(selection) => Input::Kept(Box::new(session.kept(self, selection)?)),
+            None => Input::Fresh(Box::new(session.extraction(self, registration)?)),
+        };
         let source: Arc<dyn Source> = (registration.open)(&self.settings)?.into();
-        let (sender, steps) = mpsc::sync_channel(1);
-        let producer = thread::spawn(move || produce(source.as_ref(), &extraction, &sender));
+        // The next batch is ready when this one is written, and no more: that bounds the memory.
+        let (sender, steps) = mpsc::sync_channel(0);
+        let (name, max_reject_rate) = (self.name.clone(), self.settings.max_reject_rate);
+        let producer = thread::spawn(move || {
+            logging::set_source(&name);
+            let extracted = match input {
+                Input::Fresh(ref extraction) => source.extract(extraction),
+                Input::Kept(kept) => Ok(kept as Extract<'_>),
+            };
+            produce(source.as_ref(), extracted, max_reject_rate, &sender);
+        });
         let mut batches = 0;
         let mut load_all = || -> Result<(), SourceError> {
             for step in &steps {
@@ -73,8 +102,9 @@ impl Assignment {
                     return Err(cancelled());
                 }
                 match step? {
-                    Step::Batch(ready) => {
-                        let written = session.write(self, &ready)?;
+                    Step::Batch(mut ready, drifts) => {
+                        session.note_drifts(self, &ready.raw, drifts)?;
+                        let written = session.write(self, &mut ready)?;
                         batches += 1;
                         *tally += written.tally;
                         self.line.show(batches, tally);
@@ -82,7 +112,10 @@ impl Assignment {
                     Step::File(state) => {
                         session.attempt(self, |s| s.loader.note_file(&mut s.connection, &state))?
                     }
-                    Step::Refused(raw, error) => {
+                    // It was refused when it came, and is on record.
+                    Step::Refused(_, error, _) if self.kept.is_some() => log::warn!("{}: {error}", self.name),
+                    Step::Refused(raw, mut error, drifts) => {
+                        error.message.push_str(&session.note_drifts(self, &raw, drifts)?);
                         session.attempt(self, |s| s.loader.keep_refused(&mut s.connection, &raw))?;
                         return Err(error);
                     }
@@ -92,15 +125,16 @@ impl Assignment {
         };
         let result = load_all();
         drop(steps);
+        *rewritten = std::mem::take(&mut session.rewritten);
         // Also after a failure: what was loaded is there to be read.
         let indexed = session.attempt(self, |s| s.loader.finish(&mut s.connection));
-        if let Err(error) = &result {
-            session.remember_limit(&self.name, error);
-            return result;
+        if let Err(error) = result {
+            session.remember_limit(&self.name, &error);
+            return Err(error);
         }
         indexed?;
         match producer.join() {
-            Ok(()) => result,
+            Ok(()) => Ok(Ended::Done),
             Err(_) => Err(SourceError::new(
                 FailureKind::Io,
                 "the reader of this source crashed; this is a defect of kasparro-etl",
@@ -109,9 +143,20 @@ impl Assignment {
     }
 }
 
+/// Where the bytes come from.
+enum Input {
+    Fresh(Box<Extraction>),
+    Kept(Box<Kept>),
+}
+
 /// Extracts and normalises until the source ends or nobody takes the batches any more.
-fn produce(source: &dyn Source, extraction: &Extraction, steps: &SyncSender<Result<Step, SourceError>>) {
-    let extracted = match source.extract(extraction) {
+fn produce(
+    source: &dyn Source,
+    extracted: Result<Extract<'_>, SourceError>,
+    max_reject_rate: f64,
+    steps: &SyncSender<Result<Step, SourceError>>,
+) {
+    let extracted = match extracted {
         Ok(extracted) => extracted,
         Err(error) => {
             let _ = steps.send(Err(error));
@@ -121,10 +166,17 @@ fn produce(source: &dyn Source, extraction: &Extraction, steps: &SyncSender<Resu
     for item in extracted {
         let step = item.map(|extracted| match extracted {
             Extracted::File(state) => Step::File(state),
-            Extracted::Batch(raw) => match source.normalise(&raw) {
-                Ok(normalised) => Step::Batch(Box::new(Ready::new(raw, normalised))),
-                Err(error) => Step::Refused(Box::new(raw), error),
-            },
+            Extracted::Batch(raw) => {
+                let contract = source.contract();
+                let found = contract.map(|contract| contract.drifts(&raw.bytes)).unwrap_or_default();
+                let normalised =
+                    keep_contract(&raw, &found).and_then(|()| normalise(source, &raw, max_reject_rate));
+                let drifts = Drifts { contract, found };
+                match normalised {
+                    Ok(normalised) => Step::Batch(Box::new(Ready::new(raw, normalised)), drifts),
+                    Err(error) => Step::Refused(Box::new(raw), error, drifts),
+                }
+            }
         });
         if steps.send(step).is_err() {
             return;
@@ -132,116 +184,38 @@ fn produce(source: &dyn Source, extraction: &Extraction, steps: &SyncSender<Resu
     }
 }
 
-/// The loading side: a connection and what has been written over it.
-struct Session {
-    connection: PgConnection,
-    loader: Loader,
-    /// Number of the last batch that is known to be committed in this run.
-    committed: Option<i64>,
+/// Whether everything is there that the source cannot be read without.
+fn keep_contract(raw: &RawBatch, drifts: &[NewDrift]) -> Result<(), SourceError> {
+    let lost = drifts.iter().filter(|drift| drift.required && drift.kind == MISSING);
+    let lost: Vec<&str> = lost.map(|drift| drift.field.as_str()).collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "{}: no record has the field {}; the source has changed its format, nothing of this body was published",
+        raw.origin(),
+        lost.join(" or ")
+    );
+    Err(SourceError::new(FailureKind::Refused, message))
 }
 
-impl Session {
-    fn open(assignment: &Assignment) -> Result<Self, SourceError> {
-        let mut connection = database::connect(
-            &assignment.database_url,
-            assignment.settings.database_wait,
-            &assignment.cancel,
-        )?;
-        let key =
-            source::register(&mut connection, &assignment.name).map_err(|error| database::failure(&error))?;
-        Ok(Self {
-            connection,
-            loader: Loader::new(key, assignment.run_id, assignment.epoch),
-            committed: None,
-        })
+/// The records of a batch, unless so many of them are refused that the batch is not to be trusted.
+fn normalise(source: &dyn Source, raw: &RawBatch, max_reject_rate: f64) -> Result<Normalised, SourceError> {
+    let normalised = source.normalise(raw)?;
+    let (refused, all) = (normalised.rejects.len(), normalised.records.len() + normalised.rejects.len());
+    if refused as f64 <= max_reject_rate * all as f64 {
+        return Ok(normalised);
     }
-
-    /// What the source needs to go on where it stopped.
-    fn extraction(
-        &mut self,
-        assignment: &Assignment,
-        policy: crate::http::Policy,
-    ) -> Result<Extraction, SourceError> {
-        self.attempt(assignment, |session| session.loader.recover(&mut session.connection))?;
-        let failed = |error| database::failure(&error);
-        let point = checkpoint::find(&mut self.connection, &assignment.name).map_err(failed)?;
-        if let Some(time) =
-            point.and_then(|point| point.not_before).filter(|time| *time > assignment.clock.now())
-        {
-            let message = format!(
-                "the source asked not to be called before {}; nothing was asked",
-                time.format("%Y-%m-%dT%H:%M:%SZ")
-            );
-            return Err(SourceError::new(FailureKind::RateLimited, message));
-        }
-        let files = csv_file::all(&mut self.connection).map_err(failed)?;
-        Ok(Extraction {
-            files,
-            clock: assignment.clock,
-            http: Client::new(policy, assignment.clock, assignment.cancel.clone()),
-            cancel: assignment.cancel.clone(),
-        })
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for reject in &normalised.rejects {
+        *reasons.entry(reject.code.as_str()).or_default() += 1;
     }
-
-    /// Writes one batch exactly once, also when the confirmation of its commit is lost.
-    fn write(&mut self, assignment: &Assignment, ready: &Ready) -> Result<Written, SourceError> {
-        let written = self.attempt(assignment, |session| {
-            let newest = batch::newest_number(&mut session.connection, assignment.run_id, &assignment.name)?;
-            match newest {
-                Some(number) if newest != session.committed => session.recall(assignment, number),
-                _ => session.loader.write(&mut session.connection, ready),
-            }
-        })?;
-        self.committed = Some(written.number);
-        Ok(written)
-    }
-
-    /// The tally of a batch that turned out to be committed.
-    fn recall(&mut self, assignment: &Assignment, number: i64) -> Result<Written, LoadError> {
-        log::info!("{}: batch {number} was committed although the connection broke", assignment.name);
-        let tally = batch::tally(&mut self.connection, &assignment.name, number)?;
-        Ok(Written { tally, number })
-    }
-
-    /// Tries a transaction again where that can help, over a new connection.
-    fn attempt<T>(
-        &mut self,
-        assignment: &Assignment,
-        mut transaction: impl FnMut(&mut Self) -> Result<T, LoadError>,
-    ) -> Result<T, SourceError> {
-        let give_up = Instant::now() + assignment.settings.database_wait;
-        let mut attempt = 1;
-        loop {
-            let error = match transaction(self) {
-                Ok(value) => return Ok(value),
-                Err(LoadError::LeaseLost) => {
-                    return Err(SourceError::new(FailureKind::Temporary, LoadError::LeaseLost.to_string()));
-                }
-                Err(LoadError::Database(error)) => error,
-            };
-            let failed = database::failure(&error);
-            if !database::is_transient(&error) || attempt >= LOAD_ATTEMPTS || Instant::now() > give_up {
-                return Err(failed);
-            }
-            log::warn!("{}: {}; the batch is written again", assignment.name, failed.message);
-            if assignment.cancel.wait(Duration::from_millis(50) * attempt * attempt) {
-                return Err(cancelled());
-            }
-            attempt += 1;
-            self.connection = database::connect(
-                &assignment.database_url,
-                give_up.saturating_duration_since(Instant::now()),
-                &assignment.cancel,
-            )?;
-            self.loader.forget();
-        }
-    }
-
-    /// Keeps the time before which the source does not want to be asked again.
-    fn remember_limit(&mut self, name: &str, error: &SourceError) {
-        let Some(time) = error.not_before else { return };
-        if let Err(error) = checkpoint::set_not_before(&mut self.connection, name, time) {
-            log::warn!("{name}: {}", database::failure(&error).message);
-        }
-    }
+    let reasons: Vec<String> = reasons.iter().map(|(code, count)| format!("{count} {code}")).collect();
+    let message = format!(
+        "{}: {refused} of {all} records are refused ({}), more than ETL_MAX_REJECT_RATE={max_reject_rate} allows; nothing of \
+         this batch was published, its bytes are kept (`kasparro-etl reprocess` reads them again)",
+        raw.origin(),
+        reasons.join(", ")
+    );
+    Err(SourceError::new(FailureKind::Refused, message))
 }

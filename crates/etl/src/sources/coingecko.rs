@@ -11,6 +11,7 @@ use kasparro_core::{MarketRecord, RejectCode, Values};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::contract::{Contract, Type, optional, required, usual};
 use super::endpoint::Endpoint;
 use super::fields::{Field, Refusal, Zero};
 use super::{items, json};
@@ -22,7 +23,7 @@ use crate::source::{Extract, Extracted, Extraction, Normalised, RawBatch, Source
 pub(crate) const NAME: &str = "coingecko";
 
 /// Largest page that the vendor serves; more is silently cut to it (recorded).
-const PER_PAGE: &str = "250";
+const PER_PAGE: u64 = 250;
 
 /// The source.
 pub(crate) struct Coingecko {
@@ -37,15 +38,57 @@ impl Source for Coingecko {
     }
 
     fn normalise(&self, batch: &RawBatch) -> Result<Normalised, SourceError> {
-        let normalised =
-            json::normalise(batch, |element, position| record(element, position, batch.fetched_at))?;
-        let priced = normalised.records.iter().any(|record| record.values.price_usd.is_some());
-        if !priced {
-            json::require_field(batch, "id", &["id"])?;
-            json::require_field(batch, "current_price", &["current_price"])?;
-        }
-        Ok(normalised)
+        json::normalise(batch, |element, position| record(element, position, batch.fetched_at))
     }
+
+    fn contract(&self) -> Option<&'static Contract> {
+        Some(&CONTRACT)
+    }
+}
+
+/// An element of `/coins/markets`: the vendor's OpenAPI, and the keys of recorded pages of 2021 to 2025. Changes over
+/// other spans come when they are asked for.
+const CONTRACT: Contract = Contract(&[
+    required("id", Type::Text),
+    usual("symbol", Type::Text),
+    usual("name", Type::Text),
+    optional("image", Type::Text),
+    required("current_price", Type::Number),
+    usual("market_cap", Type::Number),
+    usual("market_cap_rank", Type::Number),
+    optional("market_cap_rank_with_rehypothecated", Type::Number),
+    optional("fully_diluted_valuation", Type::Number),
+    usual("total_volume", Type::Number),
+    optional("high_24h", Type::Number),
+    optional("low_24h", Type::Number),
+    optional("price_change_24h", Type::Number),
+    usual("price_change_percentage_24h", Type::Number),
+    optional("market_cap_change_24h", Type::Number),
+    optional("market_cap_change_percentage_24h", Type::Number),
+    usual("circulating_supply", Type::Number),
+    usual("total_supply", Type::Number),
+    usual("max_supply", Type::Number),
+    optional("ath", Type::Number),
+    optional("ath_change_percentage", Type::Number),
+    optional("ath_date", Type::Text),
+    optional("atl", Type::Number),
+    optional("atl_change_percentage", Type::Number),
+    optional("atl_date", Type::Text),
+    optional("roi", Type::Object),
+    usual("last_updated", Type::Text),
+    optional("price_change_percentage_1h_in_currency", Type::Number),
+    optional("price_change_percentage_24h_in_currency", Type::Number),
+    optional("price_change_percentage_7d_in_currency", Type::Number),
+    optional("price_change_percentage_14d_in_currency", Type::Number),
+    optional("price_change_percentage_30d_in_currency", Type::Number),
+    optional("price_change_percentage_200d_in_currency", Type::Number),
+    optional("price_change_percentage_1y_in_currency", Type::Number),
+]);
+
+/// How many calls a listing of so many coins takes: its pages, and the empty one behind them.
+pub(crate) fn calls(coins: Option<u64>, max_pages: u32) -> u64 {
+    let pages = coins.map_or(u64::MAX, |coins| coins.div_ceil(PER_PAGE) + 1);
+    pages.min(max_pages.into())
 }
 
 /// The pages of one run. The listing is sorted by live market caps, so that an early end has the coins that
@@ -69,7 +112,7 @@ impl Iterator for Pages<'_> {
             Ok(Some(answer)) => {
                 self.next = self.following(page);
                 let cursor = serde_json::json!({ "page": page });
-                Some(Ok(Extracted::Batch(json::batch(answer, &self.context.clock, cursor))))
+                Some(Ok(Extracted::Batch(json::batch(answer, cursor))))
             }
             Err(error) => Some(Err(error)),
         }
@@ -81,7 +124,7 @@ impl Pages<'_> {
         let query = [
             ("vs_currency", "usd"),
             ("order", "market_cap_desc"),
-            ("per_page", PER_PAGE),
+            ("per_page", &PER_PAGE.to_string()),
             ("page", &page.to_string()),
         ];
         let endpoint = &self.source.endpoint;

@@ -10,6 +10,7 @@ use kasparro_core::{MarketRecord, RejectCode, Values};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::contract::{Contract, Type, optional, required, usual};
 use super::endpoint::Endpoint;
 use super::fields::{Field, Refusal, Zero};
 use super::json;
@@ -33,22 +34,53 @@ impl Source for Coinpaprika {
             if answer.body.trim_ascii() == b"[]" {
                 return Err(json::suspicious_empty(&answer.url));
             }
-            Ok(Extracted::Batch(json::batch(answer, &context.clock, serde_json::json!({}))))
+            Ok(Extracted::Batch(json::batch(answer, serde_json::json!({}))))
         };
         Ok(Box::new(iter::once_with(fetch)))
     }
 
     fn normalise(&self, batch: &RawBatch) -> Result<Normalised, SourceError> {
-        let normalised =
-            json::normalise(batch, |element, position| record(element, position, batch.fetched_at))?;
-        let priced = normalised.records.iter().any(|record| record.values.price_usd.is_some());
-        if !priced {
-            json::require_field(batch, "id", &["id"])?;
-            json::require_field(batch, "quotes.USD.price", &["quotes", "USD", "price"])?;
-        }
-        Ok(normalised)
+        json::normalise(batch, |element, position| record(element, position, batch.fetched_at))
+    }
+
+    fn contract(&self) -> Option<&'static Contract> {
+        Some(&CONTRACT)
     }
 }
+
+/// An element of `/tickers`: the vendor's OpenAPI 1.7, and the keys of 3,795 recorded elements. The supply in circulation
+/// is not in the free plan.
+const CONTRACT: Contract = Contract(&[
+    required("id", Type::Text),
+    usual("name", Type::Text),
+    usual("symbol", Type::Text),
+    usual("rank", Type::Number),
+    optional("circulating_supply", Type::Number),
+    usual("total_supply", Type::Number),
+    usual("max_supply", Type::Number),
+    optional("beta_value", Type::Number),
+    optional("first_data_at", Type::Text),
+    usual("last_updated", Type::Text),
+    usual("quotes", Type::Object),
+    usual("quotes.USD", Type::Object),
+    required("quotes.USD.price", Type::Number),
+    usual("quotes.USD.volume_24h", Type::Number),
+    optional("quotes.USD.volume_24h_change_24h", Type::Number),
+    usual("quotes.USD.market_cap", Type::Number),
+    optional("quotes.USD.market_cap_change_24h", Type::Number),
+    optional("quotes.USD.percent_change_15m", Type::Number),
+    optional("quotes.USD.percent_change_30m", Type::Number),
+    optional("quotes.USD.percent_change_1h", Type::Number),
+    optional("quotes.USD.percent_change_6h", Type::Number),
+    optional("quotes.USD.percent_change_12h", Type::Number),
+    usual("quotes.USD.percent_change_24h", Type::Number),
+    optional("quotes.USD.percent_change_7d", Type::Number),
+    optional("quotes.USD.percent_change_30d", Type::Number),
+    optional("quotes.USD.percent_change_1y", Type::Number),
+    optional("quotes.USD.ath_price", Type::Number),
+    optional("quotes.USD.ath_date", Type::Text),
+    optional("quotes.USD.percent_from_price_ath", Type::Number),
+]);
 
 /// One element of `/tickers`. The specification calls the fields non-null and says that missing values are
 /// empty texts; recorded bodies have 0 for "unknown", and null.

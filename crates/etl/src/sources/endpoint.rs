@@ -42,6 +42,12 @@ impl Endpoint {
         self.key.clone()
     }
 
+    /// The host, and the port unless it is the usual one.
+    pub(crate) fn host(&self) -> String {
+        let host = self.base.host_str().unwrap_or_default();
+        self.base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
     /// Whether the host is this machine: a mirror or simulator, to which the vendor's limits do not apply.
     pub(crate) fn is_local(&self) -> bool {
         match self.base.host() {

@@ -6,7 +6,7 @@ use super::fields::Refusal;
 use super::items;
 use crate::failure::{FailureKind, SourceError};
 use crate::http::Answer;
-use crate::source::{Clock, Normalised, Provenance, RawBatch};
+use crate::source::{Normalised, Provenance, RawBatch};
 
 /// Brings every element of a body to the unified form.
 ///
@@ -38,11 +38,11 @@ pub(super) fn parse<'a, T: serde::Deserialize<'a>>(element: &'a [u8]) -> Result<
 }
 
 /// An answer as a batch.
-pub(super) fn batch(answer: Answer, clock: &Clock, cursor: serde_json::Value) -> RawBatch {
-    let Answer { url, status, content_type, body } = answer;
+pub(super) fn batch(answer: Answer, cursor: serde_json::Value) -> RawBatch {
+    let Answer { url, status, content_type, body, received_at } = answer;
     RawBatch {
         bytes: body,
-        fetched_at: chrono::SubsecRound::trunc_subsecs(clock.now(), 6),
+        fetched_at: chrono::SubsecRound::trunc_subsecs(received_at, 6),
         provenance: Provenance::Http { url, status, content_type },
         cursor,
     }
@@ -51,24 +51,4 @@ pub(super) fn batch(answer: Answer, clock: &Clock, cursor: serde_json::Value) ->
 /// A listing without a single coin: what is known stays, and nobody should believe that all is well.
 pub(super) fn suspicious_empty(url: &str) -> SourceError {
     SourceError::new(FailureKind::Refused, format!("{url}: an empty list; what is stored stays as it is"))
-}
-
-/// A field that every record used to have is in none of them: the format has changed.
-///
-/// # Errors
-/// When the field is missing from all records of a body that has some.
-pub(super) fn require_field(batch: &RawBatch, name: &str, path: &[&str]) -> Result<(), SourceError> {
-    let elements = items::split(&batch.bytes).unwrap_or_default();
-    let has = |element: &&[u8]| {
-        let value: Option<serde_json::Value> = serde_json::from_slice(element).ok();
-        value.is_some_and(|value| path.iter().try_fold(&value, |value, key| value.get(key)).is_some())
-    };
-    if elements.is_empty() || elements.iter().any(has) {
-        return Ok(());
-    }
-    let message = format!(
-        "{}: no record has the field {name}; the source has changed its format, nothing of this body was published",
-        batch.origin()
-    );
-    Err(SourceError::new(FailureKind::Refused, message))
 }

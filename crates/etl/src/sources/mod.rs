@@ -2,15 +2,17 @@
 
 pub(crate) mod coingecko;
 pub(crate) mod coinpaprika;
+pub(crate) mod contract;
 pub(crate) mod csv;
 pub(crate) mod endpoint;
 mod fields;
 mod items;
 mod json;
+pub(crate) mod rename;
 
 use crate::failure::SourceError;
 use crate::http::Policy;
-use crate::settings::Settings;
+use crate::settings::{COINGECKO_PRO_HOST, Limits, Settings};
 use crate::source::Source;
 
 /// A source that can be asked for.
@@ -19,8 +21,10 @@ pub(crate) struct Registration {
     pub(crate) name: &'static str,
     /// Makes it ready; no I/O beyond looking at files.
     pub(crate) open: fn(&Settings) -> Result<Box<dyn Source>, SourceError>,
-    /// How it is asked over HTTP; `None` for a source that is not.
+    /// How it is asked over HTTP.
     pub(crate) policy: fn(&Settings) -> Policy,
+    /// How many calls a run makes, given the number of records of an earlier one; `None` for a source without calls.
+    pub(crate) calls_per_run: fn(&Settings, Option<u64>) -> Option<u64>,
 }
 
 /// Every source there is.
@@ -28,8 +32,13 @@ pub(crate) const REGISTRY: &[Registration] = &[
     Registration {
         name: coinpaprika::NAME,
         open: |settings| Ok(Box::new(coinpaprika::Coinpaprika { endpoint: settings.coinpaprika.clone() })),
-        // Documented: ten calls a second.
-        policy: |settings| settings.policy(&settings.coinpaprika, 600),
+        // Documented: ten calls a second; 20,000 a month without a key, and several numbers for each plan with one.
+        policy: |settings| {
+            let per_month = settings.coinpaprika.header().is_none().then_some(20_000);
+            let vendor = Limits { per_minute: Some(600), per_month };
+            settings.policy(&settings.coinpaprika, settings.coinpaprika_limits, vendor)
+        },
+        calls_per_run: |_, _| Some(1),
     },
     Registration {
         name: coingecko::NAME,
@@ -39,15 +48,25 @@ pub(crate) const REGISTRY: &[Registration] = &[
                 max_pages: settings.coingecko_max_pages,
             }))
         },
-        // 30 to 100 a minute with a free key; without one the limit is unstated and lower.
+        // 30 to 100 a minute and 10,000 a month with a free key; without one the limits are unstated and lower. At the
+        // pro host they depend on the plan.
         policy: |settings| {
-            settings.policy(&settings.coingecko, if settings.coingecko.header().is_some() { 30 } else { 10 })
+            let per_minute = Some(if settings.coingecko.header().is_some() { 30 } else { 10 });
+            let per_month = (settings.coingecko.host() != COINGECKO_PRO_HOST).then_some(10_000);
+            let vendor = Limits { per_minute, per_month };
+            settings.policy(&settings.coingecko, settings.coingecko_limits, vendor)
         },
+        calls_per_run: |settings, records| Some(coingecko::calls(records, settings.coingecko_max_pages)),
     },
     Registration {
         name: csv::NAME,
         open: |settings| csv::open(&settings.csv_paths, settings.batch_size, settings.csv_as_of),
-        policy: |settings| settings.policy(&settings.coinpaprika, 600),
+        // Files are read without a call.
+        policy: |settings| Policy {
+            ledger: None,
+            ..settings.policy(&settings.coinpaprika, Limits::default(), Limits::default())
+        },
+        calls_per_run: |_, _| None,
     },
 ];
 

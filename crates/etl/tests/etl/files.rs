@@ -134,3 +134,61 @@ fn a_folder_is_all_its_files() {
     assert_eq!(load(&database, folder.path()).code, 0);
     assert_eq!(number(&mut database.connect(), "select count(*) from observations"), 3);
 }
+
+/// So many rows of one month that they are loaded in bulk.
+fn many(rows: u32) -> String {
+    let row = |n: u32| format!("coin{},Coin,{n}.5,2025-03-{:02}T00:00:00Z\n", n / 28, 1 + n % 28);
+    "id,name,price_usd,date\n".to_owned() + &(0..rows).map(row).collect::<String>()
+}
+
+#[test]
+fn a_bulk_load_ends_with_every_index_and_nothing_twice() {
+    let database = TestDatabase::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("many.csv");
+    fs::write(&path, many(14_000)).unwrap();
+    let bulk =
+        || etl(database.url()).variable("KASPARRO_SOURCES", "csv").variable("CSV_FILE_PATH", &path).run();
+    assert_eq!(bulk().code, 0);
+    let mut connection = database.connect();
+    assert_eq!(newest_tally(&mut connection, "csv").loaded, 14_000);
+    check_invariants(&mut connection);
+
+    // The same rows under another name: looked up, and found.
+    let copy = folder.path().join("copy.csv");
+    fs::rename(&path, &copy).unwrap();
+    let output =
+        etl(database.url()).variable("KASPARRO_SOURCES", "csv").variable("CSV_FILE_PATH", &copy).run();
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(newest_tally(&mut connection, "csv").unchanged, 14_000);
+    check_invariants(&mut connection);
+}
+
+#[test]
+fn a_bulk_load_that_was_killed_is_finished_by_the_next_run() {
+    use kasparro_testkit::proxy::PostgresProxy;
+    let database = TestDatabase::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("many.csv");
+    fs::write(&path, many(21_000)).unwrap();
+    let program = |url: &str| {
+        etl(url)
+            .variable("KASPARRO_SOURCES", "csv")
+            .variable("CSV_FILE_PATH", &path)
+            .variable("BATCH_SIZE", "7000")
+    };
+    let relay = PostgresProxy::start(database.url()).unwrap();
+    relay.hold_at(80);
+    let killed = program(&relay.url()).spawn();
+    assert!(relay.wait_held(std::time::Duration::from_secs(60)));
+    killed.signal(rustix::process::Signal::KILL);
+    killed.wait(std::time::Duration::from_secs(60));
+    drop(relay);
+    let mut connection = database.connect();
+    assert_eq!(number(&mut connection, "select count(*) from observation_partitions where not indexed"), 1);
+
+    let output = program(database.url()).run();
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(number(&mut connection, "select count(*) from observations"), 21_000);
+    check_invariants(&mut connection);
+}

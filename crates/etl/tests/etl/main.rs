@@ -4,9 +4,15 @@
 
 mod commands;
 mod crash;
+mod drift;
 mod files;
 mod incremental;
 mod leases;
+mod politeness;
+mod prune;
 mod recorded;
+mod reports;
+mod reprocess;
 mod support;
+mod tape;
 mod upstream;

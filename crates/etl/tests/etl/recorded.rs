@@ -5,12 +5,13 @@ use std::fs;
 
 use diesel::prelude::*;
 use kasparro_core::Decimal;
+use kasparro_testkit::database::TestDatabase;
 use kasparro_testkit::recordings::skip_without_recordings;
 use kasparro_testkit::simulator::Route;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::support::{World, check_invariants, number, texts};
+use crate::support::{World, check_invariants, etl, newest_tally, number, texts};
 
 type Figures = BTreeMap<String, Vec<Option<String>>>;
 
@@ -148,5 +149,77 @@ fn the_times_are_those_of_the_source() {
         sent.iter().map(|item| item["last_updated"].as_str().unwrap().to_owned()).collect();
     want.sort();
     assert_eq!(got, want);
-    assert_eq!(number(&mut connection, "select count(*) from observation_partitions"), 1);
+    // Beside the one that was made ahead.
+    let months = "select count(*) from observation_partitions where month < now()";
+    assert_eq!(number(&mut connection, months), 1);
+}
+
+/// What each recorded file becomes: so many records, or a refusal that says why.
+const FILES: [(&str, Result<i64, &str>); 12] = [
+    ("cmc_bitcoin_price_MonDDYYYY.csv", Err("coin")),
+    ("cmc_scrape_crcrlf.csv", Ok(2713)),
+    ("coin_gecko_2022-03-16.csv", Ok(500)),
+    ("coingecko_indian_grouping_bom.csv", Ok(4150)),
+    ("coingecko_markets_as_csv.csv", Ok(100)),
+    ("comma_plus_tab_trailing_comma.csv", Ok(100)),
+    ("gecko_perday_1640563200000.csv", Ok(2453)),
+    ("kaggle_coin_Bitcoin.csv", Ok(2991)),
+    ("kaggle_coin_Bitcoin_isodate.csv", Ok(2991)),
+    ("kaggle_crypto_markets_nodate.csv", Err("time")),
+    ("report_style_not_tabular.csv", Err("coin")),
+    ("scrape_timeseries_dollar_plus.csv", Ok(33250)),
+];
+
+#[test]
+fn every_recorded_file_is_loaded_whole_or_refused_with_a_reason() {
+    let Some(folder) =
+        skip_without_recordings("every_recorded_file_is_loaded_whole_or_refused_with_a_reason")
+    else {
+        return;
+    };
+    let unpacked = tempfile::tempdir().unwrap();
+    for (name, want) in FILES {
+        let recorded = folder.join("csv").join(name);
+        let path = if recorded.exists() {
+            recorded
+        } else {
+            unpack(&folder.join("csv").join(format!("{name}.gz")), unpacked.path())
+        };
+        let database = TestDatabase::new();
+        let load =
+            || etl(database.url()).variable("KASPARRO_SOURCES", "csv").variable("CSV_FILE_PATH", &path).run();
+        let output = load();
+        let mut connection = database.connect();
+        let tally = newest_tally(&mut connection, "csv");
+        match want {
+            Ok(records) => {
+                assert_eq!(output.code, 0, "{name}: {}", output.stderr);
+                assert_eq!((tally.extracted, tally.rejected), (records, 0), "{name}: {tally:?}");
+                let rows = number(&mut connection, "select count(*) from observations");
+                assert_eq!(
+                    (tally.loaded, tally.loaded + tally.duplicate),
+                    (rows, records),
+                    "{name}: {tally:?}"
+                );
+                assert!(load().stdout.contains("nothing new"), "{name}");
+            }
+            Err(reason) => {
+                assert_eq!(output.code, 65, "{name}: {}", output.stderr);
+                assert!(
+                    output.stderr.contains(name) && output.stderr.contains(reason),
+                    "{name}: {}",
+                    output.stderr
+                );
+                assert_eq!(tally.extracted, 0, "{name}");
+            }
+        }
+        check_invariants(&mut connection);
+    }
+}
+
+fn unpack(packed: &std::path::Path, folder: &std::path::Path) -> std::path::PathBuf {
+    let path = folder.join(packed.file_stem().unwrap());
+    let mut file = fs::File::create(&path).unwrap();
+    std::io::copy(&mut flate2::read::GzDecoder::new(fs::File::open(packed).unwrap()), &mut file).unwrap();
+    path
 }

@@ -158,6 +158,11 @@ pub(crate) fn check_invariants(connection: &mut PgConnection) {
             "the checkpoint is not that of the newest batch",
             "select count(*) from etl_checkpoints c join data_sources s on s.name = c.source where c.batch_number <> s.batch_number",
         ),
+        (
+            "a month has not got its indexes",
+            "select count(*) from observation_partitions p where not indexed or 4 <> (select count(*) from pg_indexes \
+              where tablename = observation_partition_name(p.month))",
+        ),
         ("a lease is held", "select count(*) from etl_lease where expires_at > clock_timestamp()"),
         (
             "a refused record leads nowhere",

@@ -11,6 +11,7 @@ mod columns;
 mod extract;
 mod file;
 mod head;
+mod kept;
 mod layout;
 mod normalise;
 mod number;
@@ -31,6 +32,7 @@ use chrono::{DateTime, Utc};
 
 use self::extract::Extractor;
 use self::file::Plan;
+pub(crate) use self::kept::{BEGINNING_BYTES, layout_of};
 pub(crate) use self::layout::Layout;
 use crate::failure::{FailureKind, SourceError};
 use crate::source::{Extract, Extraction, Normalised, RawBatch, Source};

@@ -1,0 +1,166 @@
+//! `check`: configuration, database and files, and what a schedule costs.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{PgConnection, QueryResult};
+use kasparro_core::store::call::{self, Used};
+use kasparro_core::store::run::{self, SourceRun};
+use kasparro_core::store::source;
+
+use crate::age::Age;
+use crate::commands::{finish, ready};
+use crate::database;
+use crate::http::Ledger;
+use crate::progress::grouped;
+use crate::run::registration;
+use crate::settings::Settings;
+use crate::status::shown;
+
+/// Checks what can be checked without a call, and tells the calls of each source.
+pub(crate) fn check(settings: &Settings, every: Option<Age>) -> u8 {
+    finish(|| {
+        for name in &settings.sources {
+            (registration(name)?.open)(settings)?;
+        }
+        let mut connection = ready(settings)?;
+        let facts = Facts::gather(&mut connection).map_err(|error| database::failure(&error))?;
+        let mut text = format!(
+            "the configuration is good; sources: {}; the database answers and its tables fit\n",
+            settings.sources.join(", ")
+        );
+        for name in &settings.sources {
+            let registration = registration(name)?;
+            let records = facts.records(name);
+            if let Some(calls) = (registration.calls_per_run)(settings, records) {
+                let estimate = Estimate {
+                    calls,
+                    is_bound: records.is_none(),
+                    ledger: (registration.policy)(settings).ledger,
+                };
+                text.push_str(&format!("{name:12} {}\n", estimate.words(&facts, name, every)));
+            }
+        }
+        Ok(text)
+    })
+}
+
+/// What the database knows.
+struct Facts {
+    now: DateTime<Utc>,
+    next_month: DateTime<Utc>,
+    runs: Vec<SourceRun>,
+    used: Vec<Used>,
+}
+
+impl Facts {
+    fn gather(connection: &mut PgConnection) -> QueryResult<Self> {
+        Ok(Self {
+            now: source::database_time(connection)?,
+            next_month: call::next_month(connection)?,
+            runs: run::newest_of_each_source(connection)?,
+            used: call::this_month(connection)?,
+        })
+    }
+
+    /// Records of the last run of a source that came to its end.
+    fn records(&self, source: &str) -> Option<u64> {
+        let run = self.runs.iter().find(|run| run.source == source && run.status == "succeeded")?;
+        u64::try_from(run.extracted).ok().filter(|records| *records > 0)
+    }
+
+    fn used(&self, source: &str, host: &str) -> i64 {
+        self.used
+            .iter()
+            .find(|used| used.source == source && used.host == host)
+            .map_or(0, |used| used.this_month)
+    }
+}
+
+/// What a run of a source costs.
+struct Estimate {
+    calls: u64,
+    /// It is the most that a run may make; nobody knows better before the first one.
+    is_bound: bool,
+    ledger: Option<Ledger>,
+}
+
+/// A month of schedules has 30 days.
+const DAYS: f64 = 30.0;
+
+impl Estimate {
+    fn words(&self, facts: &Facts, source: &str, every: Option<Age>) -> String {
+        let calls = i64::try_from(self.calls).unwrap_or(i64::MAX);
+        let mut text = match (self.is_bound, calls) {
+            (true, 2..) => format!("at most {} calls per run", grouped(calls)),
+            (_, 1) => "1 call per run".to_owned(),
+            _ => format!("{} calls per run", grouped(calls)),
+        };
+        let per_day = every.map(|every| calls as f64 * 86_400.0 / every.0.num_seconds() as f64);
+        if let Some(per_day) = per_day {
+            let count = |calls: f64| grouped(calls.ceil() as i64);
+            text.push_str(&format!(", {} per day, {} per month", count(per_day), count(per_day * DAYS)));
+        }
+        let Some(Ledger { host, quota }) = &self.ledger else {
+            return text + "; not counted on this machine";
+        };
+        let used = facts.used(source, host);
+        let Some(quota) = quota.map(i64::from) else {
+            return format!("{text}; {} calls to {host} this month, no quota", grouped(used));
+        };
+        text.push_str(&format!("; {} of {} calls to {host} used this month", grouped(used), grouped(quota)));
+        per_day.map_or(text.clone(), |per_day| text + &self.end(facts, quota - used, per_day))
+    }
+
+    /// When the quota is used up.
+    fn end(&self, facts: &Facts, left: i64, per_day: f64) -> String {
+        let days = left.max(0) as f64 / per_day;
+        let seconds = (days * 86_400.0).min(1e9) as i64;
+        let end = facts.now + TimeDelta::seconds(seconds);
+        let verdict = if end >= facts.next_month {
+            "it lasts for this month".to_owned()
+        } else {
+            format!("it runs out at {} and renews at {}", shown(end), shown(facts.next_month))
+        };
+        let quota = self.ledger.as_ref().and_then(|ledger| ledger.quota).map_or(0.0, f64::from);
+        let whole = if per_day * DAYS > quota {
+            format!(", and a whole month lasts {:.1} days", quota / per_day)
+        } else {
+            String::new()
+        };
+        format!(": {verdict}{whole}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(calls: u64, every: Option<&str>, quota: Option<u32>, used: i64) -> String {
+        let facts = Facts {
+            now: "2026-11-23T12:00:00Z".parse().unwrap(),
+            next_month: "2026-12-01T00:00:00Z".parse().unwrap(),
+            runs: Vec::new(),
+            used: vec![Used { source: "s".into(), host: "h".into(), today: used, this_month: used }],
+        };
+        let ledger = Some(Ledger { host: "h".into(), quota });
+        let every = every.map(|text| text.parse().unwrap());
+        Estimate { calls, is_bound: false, ledger }.words(&facts, "s", every)
+    }
+
+    #[test]
+    fn a_schedule_is_told_what_it_costs_and_when_it_ends() {
+        assert_eq!(words(1, None, Some(20_000), 7), "1 call per run; 7 of 20,000 calls to h used this month");
+        assert_eq!(
+            words(1, Some("5m"), Some(20_000), 0),
+            "1 call per run, 288 per day, 8,640 per month; 0 of 20,000 calls to h used this month: it lasts for this month"
+        );
+        assert_eq!(
+            words(40, Some("1h"), Some(10_000), 9_040),
+            "40 calls per run, 960 per day, 28,800 per month; 9,040 of 10,000 calls to h used this month: \
+             it runs out at 2026-11-24T12:00:00Z and renews at 2026-12-01T00:00:00Z, and a whole month lasts 10.4 days"
+        );
+        assert_eq!(
+            words(1, Some("1d"), None, 3),
+            "1 call per run, 1 per day, 30 per month; 3 calls to h this month, no quota"
+        );
+    }
+}

@@ -1,0 +1,260 @@
+//! `make bench-etl`: loading a million snapshots, beside psql on the same server and in the same run.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use kasparro_localpg::{Cluster, Settings};
+
+use super::Comparison;
+use super::measure::{Measured, median, run};
+use crate::csv_generator::CsvGenerator;
+use crate::simulator::{Simulator, Universe};
+
+/// What is measured, and how often.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Coins in the file.
+    pub coins: u64,
+    /// Snapshots of each.
+    pub times: u64,
+    /// Runs of which the median counts.
+    pub runs: usize,
+    /// The program under test.
+    pub etl: PathBuf,
+    /// Where the server and the files go; emptied before and removed afterwards.
+    pub folder: PathBuf,
+}
+
+/// The columns of the generated file, as a table.
+const COLUMNS: &str = "id text, name text, symbol text, price_usd numeric, market_cap_usd numeric, \
+     volume_24h_usd numeric, change_24h_percent numeric, last_updated timestamptz";
+
+/// The table that a careful person would load into: a key to merge on, and the indexes that the API's sorts need.
+const MERGE_TABLE: &str = "create unique index on merged (id, last_updated); create index on merged (last_updated, id); \
+     create index on merged (price_usd desc nulls last, id, last_updated); \
+     create index on merged (market_cap_usd desc nulls last, id, last_updated);";
+
+const MERGE: &str = "insert into merged select distinct on (id, last_updated) * from staging order by id, last_updated \
+     on conflict (id, last_updated) do update set price_usd = excluded.price_usd, market_cap_usd = excluded.market_cap_usd, \
+     volume_24h_usd = excluded.volume_24h_usd, change_24h_percent = excluded.change_24h_percent \
+     where (merged.price_usd, merged.market_cap_usd, merged.volume_24h_usd, merged.change_24h_percent) \
+        is distinct from (excluded.price_usd, excluded.market_cap_usd, excluded.volume_24h_usd, excluded.change_24h_percent)";
+
+/// Runs everything and prints a line for each comparison.
+///
+/// # Errors
+/// When a program fails, or there is no `psql` beside the server's programs.
+pub fn run_all(plan: &Plan) -> Result<()> {
+    let _ = fs::remove_dir_all(&plan.folder);
+    fs::create_dir_all(&plan.folder)?;
+    let server = plan.folder.join("postgres");
+    let cluster = kasparro_localpg::start(&Settings { directory: server.clone(), durable: true })?;
+    let result = Bench { plan, cluster: &cluster, file: plan.folder.join("snapshots.csv") }.all();
+    Cluster::remove(&server)?;
+    fs::remove_dir_all(&plan.folder)?;
+    result
+}
+
+struct Bench<'p> {
+    plan: &'p Plan,
+    cluster: &'p Cluster,
+    file: PathBuf,
+}
+
+/// The figures of one round.
+#[derive(Default)]
+struct Rounds {
+    first: Vec<f64>,
+    bare: Vec<f64>,
+    merge: Vec<f64>,
+    unchanged: Vec<f64>,
+    touched: Vec<f64>,
+    appended: Vec<f64>,
+    delta: Vec<f64>,
+    memory: Vec<f64>,
+    apis: Vec<f64>,
+    fetched: Vec<f64>,
+}
+
+impl Bench<'_> {
+    fn all(&self) -> Result<()> {
+        let rows = self.plan.coins * self.plan.times;
+        println!(
+            "{rows} snapshots of {} coins, durable settings, medians of {}",
+            self.plan.coins, self.plan.runs
+        );
+        let mut rounds = Rounds::default();
+        for _ in 0..self.plan.runs {
+            self.round(&mut rounds)?;
+            self.round_of_apis(&mut rounds)?;
+        }
+        for comparison in rounds.comparisons() {
+            println!("{comparison}");
+        }
+        Ok(())
+    }
+
+    fn round(&self, rounds: &mut Rounds) -> Result<()> {
+        CsvGenerator::new(self.plan.coins, self.plan.times).write(File::create(&self.file)?)?;
+        let database = self.fresh_database("ours")?;
+        let first = self.load(&database)?;
+        rounds.first.push(first.seconds);
+        rounds.memory.push(first.peak_mib);
+        rounds.unchanged.push(self.load(&database)?.seconds);
+        File::options().append(true).open(&self.file)?.set_modified(std::time::SystemTime::now())?;
+        rounds.touched.push(self.load(&database)?.seconds);
+
+        let reference = self.fresh_database("reference")?;
+        let copy = |table: &str, file: &Path| format!("\\copy {table} from '{}' csv header", file.display());
+        self.psql(&reference, &[&format!("create table bare ({COLUMNS})")])?;
+        rounds.bare.push(self.psql(&reference, &[&copy("bare", &self.file)])?.seconds);
+        self.psql(
+            &reference,
+            &["drop table bare", &format!("create table merged ({COLUMNS})"), MERGE_TABLE],
+        )?;
+        let staging = format!("create unlogged table staging ({COLUMNS})");
+        let merged =
+            self.psql(&reference, &[&staging, &copy("staging", &self.file), MERGE, "drop table staging"])?;
+        rounds.merge.push(merged.seconds);
+
+        let delta = self.append_one_percent()?;
+        rounds.appended.push(self.load(&database)?.seconds);
+        let merged =
+            self.psql(&reference, &[&staging, &copy("staging", &delta), MERGE, "drop table staging"])?;
+        rounds.delta.push(merged.seconds);
+        Ok(())
+    }
+
+    /// Both APIs' universes of as many coins, and the same bodies fetched and thrown away.
+    fn round_of_apis(&self, rounds: &mut Rounds) -> Result<()> {
+        let simulator = Simulator::start(Universe::new(1).coins(usize::try_from(self.plan.coins)?));
+        let database = self.fresh_database("apis")?;
+        let ours = run(Command::new(&self.plan.etl)
+            .args(["run", "--sources", "coinpaprika,coingecko"])
+            .env("DATABASE_URL", &database)
+            .env("COINPAPRIKA_BASE_URL", simulator.coinpaprika_base_url())
+            .env("COINGECKO_BASE_URL", simulator.coingecko_base_url()))?;
+        rounds.apis.push(ours.seconds);
+        let pages = self.plan.coins.div_ceil(250) + 1;
+        let tickers = format!("{}/tickers", simulator.coinpaprika_base_url());
+        let markets = format!(
+            "{}/coins/markets?vs_currency=usd&per_page=250&page=[1-{pages}]",
+            simulator.coingecko_base_url()
+        );
+        let fetch = |url: &str| {
+            let mut curl = Command::new("curl");
+            curl.args([
+                "--silent",
+                "--fail",
+                "--compressed",
+                "--output",
+                "/dev/null",
+                "--user-agent",
+                "bench",
+                url,
+            ]);
+            curl
+        };
+        // Side by side, as the loader asks them.
+        let fetched = std::thread::scope(|scope| -> Result<f64> {
+            let other = scope.spawn(|| run(&mut fetch(&tickers)));
+            let pages = run(&mut fetch(&markets))?;
+            let body = other.join().map_err(|_| anyhow::anyhow!("the fetching thread crashed"))??;
+            Ok(pages.seconds.max(body.seconds))
+        })?;
+        rounds.fetched.push(fetched);
+        Ok(())
+    }
+
+    fn fresh_database(&self, name: &str) -> Result<String> {
+        let admin = self.cluster.url("postgres");
+        self.psql(&admin, &[&format!("drop database if exists {name}"), &format!("create database {name}")])?;
+        let url = self.cluster.url(name);
+        run(Command::new(&self.plan.etl).arg("migrate").env("DATABASE_URL", &url))?;
+        // What the last round left to be written is not to be paid by this one.
+        self.psql(&admin, &["checkpoint"])?;
+        Ok(url)
+    }
+
+    fn load(&self, database: &str) -> Result<Measured> {
+        run(Command::new(&self.plan.etl)
+            .args(["run", "--sources", "csv"])
+            .env("DATABASE_URL", database)
+            .env("CSV_FILE_PATH", &self.file))
+    }
+
+    fn psql(&self, database: &str, commands: &[&str]) -> Result<Measured> {
+        let mut psql = Command::new(self.cluster.bin("psql"));
+        psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname", database]);
+        for command in commands {
+            psql.args(["--command", command]);
+        }
+        run(&mut psql)
+            .context("psql (it comes with the server's programs, except from the package registries)")
+    }
+
+    /// Appends later snapshots of some coins; also written to a file of their own, with the header.
+    fn append_one_percent(&self) -> Result<PathBuf> {
+        let delta = self.plan.folder.join("delta.csv");
+        let later = CsvGenerator::new(self.plan.coins, self.plan.times.div_ceil(100).max(1));
+        let start = "2026-01-01T00:00:00Z".parse()?;
+        later.moments(start, std::time::Duration::from_secs(3600)).write(File::create(&delta)?)?;
+        let mut file = OpenOptions::new().append(true).open(&self.file)?;
+        for line in BufReader::new(File::open(&delta)?).lines().skip(1) {
+            writeln!(file, "{}", line?)?;
+        }
+        Ok(delta)
+    }
+}
+
+impl Rounds {
+    fn comparisons(self) -> Vec<Comparison> {
+        let first = median(self.first);
+        let compare = |what, ours, reference, theirs, reach| Comparison {
+            what,
+            reference,
+            ours,
+            theirs,
+            unit: "s",
+            reach,
+        };
+        let alone =
+            |what, ours, unit, reach| Comparison { what, reference: "", ours, theirs: f64::NAN, unit, reach };
+        vec![
+            compare(
+                "first load",
+                first,
+                "psql \\copy into a bare heap",
+                median(self.bare),
+                "<= 3.0x, aim 2.0x",
+            ),
+            compare(
+                "first load",
+                first,
+                "psql staging + ON CONFLICT, same indexes",
+                median(self.merge),
+                "<= 1.0x",
+            ),
+            alone("run on the unchanged file", median(self.unchanged), "s", "<= 0.1 s"),
+            compare("file touched, content the same", median(self.touched), "first load", first, "<= 0.3x"),
+            compare(
+                "1 % appended",
+                median(self.appended),
+                "psql merge of the delta alone",
+                median(self.delta),
+                "<= 1.5x",
+            ),
+            compare(
+                "both APIs' universes",
+                median(self.apis),
+                "the same bodies fetched by curl",
+                median(self.fetched),
+                "<= 2.0x",
+            ),
+            alone("peak memory of the first load", median(self.memory), "MiB", "<= 64 MiB"),
+        ]
+    }
+}

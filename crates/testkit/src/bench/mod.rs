@@ -1,0 +1,32 @@
+//! `make bench`: our programs beside what people use otherwise, on the same machine in the same run.
+//!
+//! Machines are shared and noisy, so what counts is the ratio of two medians, never a time.
+
+pub mod etl;
+mod measure;
+
+use std::fmt;
+
+/// One line of the result.
+struct Comparison {
+    what: &'static str,
+    reference: &'static str,
+    ours: f64,
+    theirs: f64,
+    unit: &'static str,
+    reach: &'static str,
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, reference, ours, theirs, unit, reach } = self;
+        if reference.is_empty() {
+            return write!(f, "{what:46} {ours:9.3} {unit:3} {:>29} (reach: {reach})", "");
+        }
+        let ratio = ours / theirs;
+        write!(
+            f,
+            "{what:46} {ours:9.3} {unit:3} / {theirs:9.3} {unit:3} = {ratio:6.2}x (reach: {reach}; {reference})"
+        )
+    }
+}

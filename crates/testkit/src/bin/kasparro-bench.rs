@@ -1,0 +1,40 @@
+//! The program behind `make bench`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use kasparro_testkit::bench::etl::{Plan, run_all};
+
+/// Measures the loader beside psql, as ratios of medians.
+#[derive(Parser)]
+struct Arguments {
+    /// Coins in the generated file.
+    #[arg(long, default_value_t = 10_000)]
+    coins: u64,
+    /// Snapshots of each coin.
+    #[arg(long, default_value_t = 100)]
+    times: u64,
+    /// Runs of which the median counts.
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// Where the server and the files go; removed afterwards.
+    #[arg(long, default_value = ".local/bench")]
+    folder: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let plan = || -> anyhow::Result<Plan> {
+        let etl = std::env::current_exe()?.with_file_name("kasparro-etl");
+        let folder = std::path::absolute(&arguments.folder)?;
+        Ok(Plan { coins: arguments.coins, times: arguments.times, runs: arguments.runs, etl, folder })
+    };
+    match plan().and_then(|plan| run_all(&plan)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kasparro-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
