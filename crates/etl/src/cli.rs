@@ -137,7 +137,7 @@ pub(crate) struct Options {
     /// Time of rows that carry none (RFC 3339); default: when the file was first read
     #[arg(long, global = true, env = "CSV_AS_OF", value_name = "TIME")]
     pub(crate) csv_as_of: Option<String>,
-    /// Records of a CSV file in one transaction [default: 40000]
+    /// Records of a CSV file in one transaction [default: 20000]
     #[arg(long, global = true, env = "BATCH_SIZE", value_name = "N")]
     pub(crate) batch_size: Option<String>,
     /// Calls per minute to each API; 0 for no limit [default: coinpaprika 600, coingecko 30 with a key and 10 without, none on this machine]

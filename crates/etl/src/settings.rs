@@ -82,7 +82,7 @@ impl Settings {
                 options.csv_as_of.as_deref(),
                 "a time such as 2026-01-31T00:00:00Z",
             ),
-            batch_size: check.number("BATCH_SIZE", options.batch_size.as_deref(), 40_000, 1..=100_000),
+            batch_size: check.number("BATCH_SIZE", options.batch_size.as_deref(), 20_000, 1..=100_000),
             coinpaprika,
             coingecko,
             coingecko_max_pages: check.number(
@@ -322,7 +322,7 @@ mod tests {
     fn empty_is_not_given() {
         let options =
             Options { batch_size: Some(" ".into()), sources: Some(String::new()), ..Options::default() };
-        assert_eq!(Settings::check(&options).unwrap().batch_size, 40_000);
+        assert_eq!(Settings::check(&options).unwrap().batch_size, 20_000);
     }
 
     #[test]
