@@ -43,7 +43,12 @@ impl Bound {
                 degraded: last_update.is_some_and(|time| self.is_exceeded(name, time, now)),
             }
         };
-        overview.sources.iter().map(|source| of_source(&source.name)).collect()
+        overview
+            .sources
+            .iter()
+            .filter(|source| source.is_market())
+            .map(|source| of_source(&source.name))
+            .collect()
     }
 
     /// Names of the sources that are too old now.

@@ -22,11 +22,12 @@ pub(crate) fn find_all<'a>(
 
 /// The state of a source by its name; `None` when it has no data yet.
 pub(crate) fn find<'a>(sources: &'a [SourceState], name: &str) -> Result<Option<&'a SourceState>, Problem> {
-    let found = sources.iter().find(|source| source.name == name);
+    let found = sources.iter().find(|source| source.is_market() && source.name == name);
     if found.is_some() || REGISTERED.contains(&name) {
         return Ok(found);
     }
-    let mut known: Vec<&str> = sources.iter().map(|source| source.name.as_str()).chain(REGISTERED).collect();
+    let market = sources.iter().filter(|source| source.is_market());
+    let mut known: Vec<&str> = market.map(|source| source.name.as_str()).chain(REGISTERED).collect();
     known.sort_unstable();
     known.dedup();
     Err(Problem::parameters(vec![params::unknown_word("source", name, &known)]))

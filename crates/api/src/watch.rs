@@ -107,6 +107,7 @@ mod tests {
         let source = SourceState {
             source_id: 1,
             name: "csv".to_owned(),
+            kind: "market".to_owned(),
             observations: 0,
             raw_records: 0,
             batch_number,

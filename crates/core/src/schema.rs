@@ -4,6 +4,7 @@ diesel::table! {
     data_sources (source_id) {
         source_id -> SmallInt,
         name -> Text,
+        kind -> Text,
         coins -> BigInt,
         observations -> BigInt,
         raw_records -> BigInt,
@@ -266,11 +267,97 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    assets (asset_id) {
+        asset_id -> Integer,
+        slug -> Text,
+        name -> Text,
+        symbol -> Nullable<Text>,
+        state -> Text,
+        merged_into -> Nullable<Integer>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    asset_links (link_id) {
+        link_id -> BigInt,
+        asset_id -> Integer,
+        coin_id -> Integer,
+        method -> Text,
+        confidence -> Double,
+        evidence -> Jsonb,
+        created_at -> Timestamptz,
+        ended_at -> Nullable<Timestamptz>,
+        ended_reason -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    asset_reviews (coin_id) {
+        coin_id -> Integer,
+        reason -> Text,
+        candidates -> Array<Integer>,
+        candidate_count -> Integer,
+        since -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    asset_rulings (ruling_id) {
+        ruling_id -> BigInt,
+        verdict -> Text,
+        source -> Text,
+        crypto_id -> Text,
+        other_source -> Text,
+        other_id -> Text,
+        note -> Nullable<Text>,
+        created_at -> Timestamptz,
+        ended_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    coin_contracts (source_id, crypto_id, chain, address) {
+        source_id -> SmallInt,
+        crypto_id -> Text,
+        chain -> Text,
+        address -> Text,
+        first_seen_at -> Timestamptz,
+        ended_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    listed_coins (source_id, crypto_id) {
+        source_id -> SmallInt,
+        crypto_id -> Text,
+        is_active -> Bool,
+        first_seen_at -> Timestamptz,
+        ended_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    coin_states (coin_id, since) {
+        coin_id -> Integer,
+        state -> Text,
+        since -> Timestamptz,
+        until -> Nullable<Timestamptz>,
+        migrated_to -> Nullable<Text>,
+    }
+}
+
 diesel::joinable!(coins -> data_sources (source_id));
 diesel::joinable!(coin_latest -> coins (coin_id));
 diesel::joinable!(coin_latest -> coin_labels (label_id));
 diesel::joinable!(coin_latest -> etl_batches (batch_id));
 diesel::joinable!(etl_batches -> etl_runs (run_id));
+diesel::joinable!(asset_links -> assets (asset_id));
+diesel::joinable!(asset_links -> coins (coin_id));
+diesel::joinable!(coin_states -> coins (coin_id));
+diesel::joinable!(asset_reviews -> coins (coin_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     data_sources,
@@ -289,4 +376,11 @@ diesel::allow_tables_to_appear_in_same_query!(
     rejects,
     source_calls,
     schema_drift,
+    assets,
+    asset_links,
+    asset_reviews,
+    asset_rulings,
+    coin_contracts,
+    listed_coins,
+    coin_states,
 );

@@ -3,7 +3,8 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use kasparro_core::db::known_version;
-use kasparro_core::store::{stats, version};
+use kasparro_core::store::stats;
+use kasparro_core::store::version::{self, SourceState};
 
 use crate::db::{Connection, Database, ReadError};
 use crate::metrics::{Metrics, Text, escape};
@@ -58,7 +59,7 @@ pub(crate) async fn show(
 fn times(connection: &mut Connection) -> Result<Vec<SourceTimes>, ReadError> {
     let checkpoints = stats::checkpoints(connection)?;
     let mut all = Vec::new();
-    for source in version::sources(connection)? {
+    for source in version::sources(connection)?.into_iter().filter(SourceState::is_market) {
         let checkpoint = checkpoints.iter().find(|checkpoint| checkpoint.source == source.name);
         all.push(SourceTimes {
             last_success: stats::last_success(connection, &source.name)?,

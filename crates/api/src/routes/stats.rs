@@ -130,23 +130,26 @@ pub(crate) async fn summary(
     let summary = |overview: &Overview| Summary {
         total_records: overview.sources.iter().map(|source| source.observations).sum(),
         last_successful_run: overview.last_successful_run,
-        records_by_source: overview.sources.iter().map(|s| (s.name.clone(), s.observations)).collect(),
+        records_by_source: market(overview).map(|s| (s.name.clone(), s.observations)).collect(),
     };
     snapshots.of_overview(&request, |_| "summary".to_owned(), summary).await
 }
 
+/// The sources that deliver observations.
+fn market(overview: &Overview) -> impl Iterator<Item = &SourceState> {
+    overview.sources.iter().filter(|source| source.is_market())
+}
+
 impl Stats {
     fn of(overview: &Overview, degraded: &[&str]) -> Self {
-        let known = &overview.sources;
         let raw_records = |from_files: bool| {
-            known.iter().filter(|s| (s.name == sources::CSV) == from_files).map(|s| s.raw_records).sum()
+            market(overview).filter(|s| (s.name == sources::CSV) == from_files).map(|s| s.raw_records).sum()
         };
         Self {
-            total_cleaned_records: known.iter().map(|source| source.observations).sum(),
+            total_cleaned_records: market(overview).map(|source| source.observations).sum(),
             total_raw_api_records: raw_records(false),
             total_raw_csv_records: raw_records(true),
-            sources: known
-                .iter()
+            sources: market(overview)
                 .map(|source| SourceStats::of(source, &overview.checkpoints, degraded))
                 .collect(),
             recent_etl_runs: overview.recent_runs.iter().map(RecentRun::of).collect(),

@@ -4,10 +4,14 @@
 //! sources. A batch is written by [`lease::fence`], [`raw`], [`source::count_batch`], [`batch`], [`observation`],
 //! [`coin`], [`reject`], [`run::count_batch`] and [`checkpoint`], in one transaction that the loader opens.
 
+pub mod asset;
+pub mod asset_link;
 pub mod batch;
 pub mod call;
 pub mod checkpoint;
 pub mod coin;
+pub mod coin_state;
+pub mod contract;
 mod copy;
 pub mod csv_file;
 pub mod drift;

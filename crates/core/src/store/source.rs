@@ -17,18 +17,33 @@ pub struct SourceKey {
     pub name: String,
 }
 
-/// Finds or creates a source, with its lease.
+/// Kind of a source that delivers observations.
+pub const MARKET: &str = "market";
+/// Kind of a source that delivers ids and contract addresses of a market source.
+pub const LISTING: &str = "listing";
+/// Kind of the resolver.
+pub const IDENTITY: &str = "identity";
+
+/// Finds or creates a source of observations, with its lease.
 ///
 /// # Errors
 /// What the database says.
 pub fn register(connection: &mut PgConnection, name: &str) -> QueryResult<SourceKey> {
+    register_as(connection, name, MARKET)
+}
+
+/// Finds or creates a source of a kind, with its lease.
+///
+/// # Errors
+/// What the database says.
+pub fn register_as(connection: &mut PgConnection, name: &str, kind: &str) -> QueryResult<SourceKey> {
     if let Some(key) = find(connection, name)? {
         return Ok(key);
     }
     // Both or none: a source without a lease could never be loaded.
     connection.transaction(|connection| {
         diesel::insert_into(data_sources::table)
-            .values(data_sources::name.eq(name))
+            .values((data_sources::name.eq(name), data_sources::kind.eq(kind)))
             .on_conflict_do_nothing()
             .execute(connection)?;
         diesel::insert_into(etl_lease::table)

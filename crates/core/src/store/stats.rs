@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use serde::Serialize;
 
-use crate::schema::{etl_checkpoints, etl_run_sources, etl_runs};
+use super::source;
+use crate::schema::{data_sources, etl_checkpoints, etl_run_sources, etl_runs};
 
 /// One launch of the ETL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Queryable, Selectable)]
@@ -58,12 +59,17 @@ pub fn last_successful_run(connection: &mut PgConnection) -> QueryResult<Option<
         .map(Option::flatten)
 }
 
-/// The checkpoint of every source, by name.
+/// The checkpoint of every source that delivers observations, by name.
 ///
 /// # Errors
 /// What the database says.
 pub fn checkpoints(connection: &mut PgConnection) -> QueryResult<Vec<Checkpoint>> {
-    etl_checkpoints::table.order(etl_checkpoints::source).select(Checkpoint::as_select()).load(connection)
+    etl_checkpoints::table
+        .inner_join(data_sources::table.on(data_sources::name.eq(etl_checkpoints::source)))
+        .filter(data_sources::kind.eq(source::MARKET))
+        .order(etl_checkpoints::source)
+        .select(Checkpoint::as_select())
+        .load(connection)
 }
 
 /// When a source was loaded successfully for the last time, UTC; `None` when never.

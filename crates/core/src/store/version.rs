@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use serde::Serialize;
 
+use super::source;
 use crate::schema::data_sources;
 
 /// The state of one source after its newest committed batch.
@@ -14,6 +15,8 @@ pub struct SourceState {
     pub source_id: i16,
     /// Name of the source.
     pub name: String,
+    /// `market`, `listing` or `identity`; the latter two deliver no observations.
+    pub kind: String,
     /// Number of its observations.
     pub observations: i64,
     /// Number of records inside its raw bodies or chunks.
@@ -22,6 +25,13 @@ pub struct SourceState {
     pub batch_number: i64,
     /// When that batch was written, UTC; `None` before the first.
     pub last_batch_at: Option<DateTime<Utc>>,
+}
+
+impl SourceState {
+    /// Whether it delivers observations. The others are part of the version, and of no list that is shown.
+    pub fn is_market(&self) -> bool {
+        self.kind == source::MARKET
+    }
 }
 
 /// Every source by name. Two equal answers mean that no batch was committed in between, so whatever was read
