@@ -177,7 +177,8 @@ diesel::table! {
 }
 
 diesel::table! {
-    observation_partitions (month) {
+    observation_partitions (source_id, month) {
+        source_id -> SmallInt,
         month -> Date,
         indexed -> Bool,
         created_at -> Timestamptz,

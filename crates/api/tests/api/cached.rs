@@ -147,6 +147,7 @@ fn a_refusal_is_kept_as_long_as_the_data_stays() {
         assert_eq!(service.get("/data?source=nobody").problem()["code"], "invalid_parameter");
     }
     run(&database, "insert into data_sources (source_id, name) overriding system value values (4, 'nobody')");
+    run(&database, "select ensure_observation_partition(4::smallint, '2024-03-01')");
     run(&database, &[coin(2, 4, "b"), batch(2, "nobody", "2024-03-02Z")].concat());
     run(&database, &[&observation(2, 2, "2024-03-03Z", "3", "2"), SETTLE].concat());
     service.when("/data/b", |answer| answer.status == 200);

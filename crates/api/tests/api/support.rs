@@ -191,8 +191,8 @@ pub(crate) const SOURCES: &str = "
     values ('coinpaprika,coingecko,csv', 'succeeded', true, 9, '2024-03-01 10:00Z', '2024-03-01 10:00:02.5Z', 'test');
     insert into raw_api_data (source, url, status, fetched_at, sha256, record_count, body)
     values ('coingecko', 'http://example.test/', 200, now(), sha256('x'), 1, 'x');
-    select ensure_observation_partition(month::date)
-      from generate_series('2024-01-01'::date, '2024-04-01', '1 month') month;
+    select ensure_observation_partition(source_id, month::date)
+      from data_sources, generate_series('2024-01-01'::date, '2024-04-01', '1 month') month;
 ";
 
 /// Begins a batch of a source; its observations must lie in the first months of 2024.

@@ -250,7 +250,7 @@ pub fn known_at(
           cross join lateral ( \
                 select observed_at, label_id, rank, price_usd, market_cap_usd, volume_24h_usd, change_24h_percent, \
                        circulating_supply, total_supply, max_supply \
-                  from observations where coin_id = c.coin_id and observed_at <= $3 \
+                  from observations where source_id = $1 and coin_id = c.coin_id and observed_at <= $3 \
                  order by observed_at desc limit 1) o \
            join coin_labels l using (label_id) \
           where c.source_id = $1 and c.crypto_id = any ($2)",

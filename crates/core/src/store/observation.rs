@@ -7,7 +7,7 @@ use diesel::pg::CopyFormat;
 use diesel::prelude::*;
 use diesel::result::Error;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Bool, Date, Integer, Nullable, Numeric, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Date, Integer, Nullable, Numeric, SmallInt, Timestamptz};
 
 use super::copy;
 use crate::schema::observations;
@@ -30,15 +30,20 @@ pub struct Row<'r> {
 
 diesel::define_sql_function! {
     /// Defined in the migrations.
-    fn ensure_observation_partition(wanted: Date, with_indexes: Bool) -> Bool;
+    fn ensure_observation_partition(of_source: SmallInt, wanted: Date, with_indexes: Bool) -> Bool;
 }
 
 diesel::define_sql_function! {
     /// Defined in the migrations.
-    fn index_observation_partition(wanted: Date) -> Bool;
+    fn build_observation_index(of_source: SmallInt, wanted: Date) -> Bool;
 }
 
-/// Makes the partition of a month; `true` when it was not there. To be called outside the transaction of
+diesel::define_sql_function! {
+    /// Defined in the migrations.
+    fn index_observation_partition(of_source: SmallInt, wanted: Date) -> Bool;
+}
+
+/// Makes the partition of a month of a source; `true` when it was not there. To be called outside the transaction of
 /// a batch: a partition that stays empty after a kill does no harm, a lock held for long would. Without indexes
 /// for a month that is about to be loaded in bulk; [`index_partition`] builds them.
 ///
@@ -46,27 +51,44 @@ diesel::define_sql_function! {
 /// What the database says.
 pub fn ensure_partition(
     connection: &mut PgConnection,
+    source_id: i16,
     month: NaiveDate,
     with_indexes: bool,
 ) -> QueryResult<bool> {
-    diesel::select(ensure_observation_partition(month, with_indexes)).get_result(connection)
+    diesel::select(ensure_observation_partition(source_id, month, with_indexes)).get_result(connection)
 }
 
-/// Builds the indexes of a month; `true` when it had none.
+/// Builds one index that a month of a source lacks and that no other session is building; `false` when there is none.
+/// Two sessions that call it in turns build two at a time.
 ///
 /// # Errors
 /// What the database says.
-pub fn index_partition(connection: &mut PgConnection, month: NaiveDate) -> QueryResult<bool> {
-    diesel::select(index_observation_partition(month)).get_result(connection)
+pub fn build_index(connection: &mut PgConnection, source_id: i16, month: NaiveDate) -> QueryResult<bool> {
+    diesel::select(build_observation_index(source_id, month)).get_result(connection)
 }
 
-/// Months whose partition has no indexes: they are being loaded in bulk, or the run that did so was killed.
+/// Sees to it that a month of a source has all its indexes; `true` when it was without.
 ///
 /// # Errors
 /// What the database says.
-pub fn partitions_without_indexes(connection: &mut PgConnection) -> QueryResult<Vec<NaiveDate>> {
+pub fn index_partition(connection: &mut PgConnection, source_id: i16, month: NaiveDate) -> QueryResult<bool> {
+    diesel::select(index_observation_partition(source_id, month)).get_result(connection)
+}
+
+/// Months of a source whose partition lacks indexes: they are being loaded in bulk, or the run that did so was killed.
+///
+/// # Errors
+/// What the database says.
+pub fn partitions_without_indexes(
+    connection: &mut PgConnection,
+    source_id: i16,
+) -> QueryResult<Vec<NaiveDate>> {
     use crate::schema::observation_partitions as t;
-    t::table.filter(t::indexed.eq(false)).order(t::month).select(t::month).load(connection)
+    t::table
+        .filter(t::source_id.eq(source_id).and(t::indexed.eq(false)))
+        .order(t::month)
+        .select(t::month)
+        .load(connection)
 }
 
 /// Coin and time of an observation.
@@ -116,11 +138,11 @@ impl From<Found> for (Key, Stored) {
     }
 }
 
-/// The observations that exist under these keys.
+/// The observations of a source that exist under these keys.
 ///
 /// # Errors
 /// What the database says.
-pub fn find(connection: &mut PgConnection, keys: &[Key]) -> QueryResult<Vec<(Key, Stored)>> {
+pub fn find(connection: &mut PgConnection, source_id: i16, keys: &[Key]) -> QueryResult<Vec<(Key, Stored)>> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
@@ -128,10 +150,12 @@ pub fn find(connection: &mut PgConnection, keys: &[Key]) -> QueryResult<Vec<(Key
         "select o.coin_id, o.observed_at, o.batch_id, o.label_id, o.rank, o.price_usd, o.market_cap_usd, \
                 o.volume_24h_usd, o.change_24h_percent, o.circulating_supply, o.total_supply, o.max_supply \
            from unnest($1, $2) as wanted (coin_id, observed_at) \
-           join observations o on o.coin_id = wanted.coin_id and o.observed_at = wanted.observed_at",
+           join observations o on o.coin_id = wanted.coin_id and o.observed_at = wanted.observed_at \
+          where o.source_id = $3",
     )
     .bind::<Array<Integer>, _>(keys.iter().map(|key| key.0).collect::<Vec<_>>())
     .bind::<Array<Timestamptz>, _>(keys.iter().map(|key| key.1).collect::<Vec<_>>())
+    .bind::<SmallInt, _>(source_id)
     .load(connection)?;
     Ok(rows.into_iter().map(Into::into).collect())
 }
@@ -182,11 +206,16 @@ pub fn append(
         .map(drop)
 }
 
-/// Gives existing rows other values.
+/// Gives existing rows of a source other values.
 ///
 /// # Errors
 /// What the database says; [`Error::NotFound`] when a row does not exist.
-pub fn restate(connection: &mut PgConnection, batch_id: i64, rows: &[Row<'_>]) -> QueryResult<()> {
+pub fn restate(
+    connection: &mut PgConnection,
+    source_id: i16,
+    batch_id: i64,
+    rows: &[Row<'_>],
+) -> QueryResult<()> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -202,7 +231,7 @@ pub fn restate(connection: &mut PgConnection, batch_id: i64, rows: &[Row<'_>]) -
            from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) as n (coin_id, observed_at, label_id, \
                 raw_position, rank, price_usd, market_cap_usd, volume_24h_usd, change_24h_percent, \
                 circulating_supply, total_supply, max_supply) \
-          where o.coin_id = n.coin_id and o.observed_at = n.observed_at",
+          where o.source_id = $14 and o.coin_id = n.coin_id and o.observed_at = n.observed_at",
     )
     .bind::<BigInt, _>(batch_id)
     .bind::<Array<Integer>, _>(rows.iter().map(|row| row.coin_id).collect::<Vec<_>>())
@@ -217,6 +246,7 @@ pub fn restate(connection: &mut PgConnection, batch_id: i64, rows: &[Row<'_>]) -
     .bind::<Array<Nullable<Numeric>>, _>(number(4))
     .bind::<Array<Nullable<Numeric>>, _>(number(5))
     .bind::<Array<Nullable<Numeric>>, _>(number(6))
+    .bind::<SmallInt, _>(source_id)
     .execute(connection)?;
     if updated == rows.len() { Ok(()) } else { Err(Error::NotFound) }
 }

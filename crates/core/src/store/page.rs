@@ -240,13 +240,15 @@ select {columns} from {table} o
  order by coalesce(o.{amount}, {void}) {direction}, o.coin_id {direction}, o.observed_at {direction}
 offset $3 limit $4";
 
-/// By time of writing: the batches in order, and the rows of each.
+/// By time of writing: the batches in order, and the rows of each. The source and the span of times of a batch leave few
+/// partitions to look into.
 const CREATED: &str = "
 select {columns}, b.created_at
   from etl_batches b
+  join data_sources s on s.name = b.source
  cross join lateral (
        select {columns} from observations o
-        where o.batch_id = b.batch_id and o.observed_at between b.observed_from and b.observed_to
+        where o.source_id = s.source_id and o.batch_id = b.batch_id and o.observed_at between b.observed_from and b.observed_to
         order by o.coin_id {direction}, o.observed_at {direction}
         limit $2) o
  where b.loaded + b.restated > 0{source}{after}
@@ -257,7 +259,8 @@ const CREATED_BEHIND: &str = "
 with rest as materialized (
     select {columns}, b.created_at
       from etl_batches b
-      join observations o on o.batch_id = b.batch_id and o.observed_at between b.observed_from and b.observed_to
+      join data_sources s on s.name = b.source
+      join observations o on o.source_id = s.source_id and o.batch_id = b.batch_id and o.observed_at between b.observed_from and b.observed_to
      where b.batch_id = $14 and o.batch_id = $14 and (o.coin_id, o.observed_at) {beyond} ($15, $16)
      order by o.coin_id {direction}, o.observed_at {direction}
      limit $2),

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Date, Timestamptz};
+use diesel::sql_types::{BigInt, Date, SmallInt, Timestamptz};
 use serde::Serialize;
 
 /// A month that is old to its last day.
@@ -27,7 +27,7 @@ pub struct Month {
 pub fn months(connection: &mut PgConnection, before: DateTime<Utc>) -> QueryResult<Vec<Month>> {
     sql_query(
         "select month, all_rows - kept as removed, kept \
-           from observation_partitions p \
+           from (select distinct month from observation_partitions) p \
           cross join lateral (select month::timestamp at time zone 'UTC' as from_time, \
                                      (month + interval '1 month') at time zone 'UTC' as to_time) t \
           cross join lateral (select count(*) as all_rows from observations o \
@@ -43,7 +43,7 @@ pub fn months(connection: &mut PgConnection, before: DateTime<Utc>) -> QueryResu
 
 diesel::define_sql_function! {
     /// Defined in the migrations.
-    fn prune_observation_partition(wanted: Date) -> BigInt;
+    fn prune_observation_partition(of_source: SmallInt, wanted: Date) -> BigInt;
 }
 
 /// Removes the observations of a month but for the newest of each coin, sets every counter right, and returns how many
@@ -52,7 +52,15 @@ diesel::define_sql_function! {
 /// # Errors
 /// What the database says.
 pub fn month(connection: &mut PgConnection, month: NaiveDate) -> QueryResult<i64> {
-    diesel::select(prune_observation_partition(month)).get_result(connection)
+    use crate::schema::observation_partitions as t;
+    let sources: Vec<i16> =
+        t::table.filter(t::month.eq(month)).order(t::source_id).select(t::source_id).load(connection)?;
+    let mut removed = 0;
+    for source_id in sources {
+        removed +=
+            diesel::select(prune_observation_partition(source_id, month)).get_result::<i64>(connection)?;
+    }
+    Ok(removed)
 }
 
 /// Raw bodies or chunks.

@@ -79,17 +79,45 @@ impl Loader {
 
     /// Finds what a killed bulk load has left undone; [`Self::finish`] does it.
     pub(crate) fn recover(&mut self, connection: &mut PgConnection) -> Result<(), LoadError> {
-        self.unindexed.extend(observation::partitions_without_indexes(connection)?);
+        let source_id = self.source.source_id;
+        self.unindexed.extend(observation::partitions_without_indexes(connection, source_id)?);
         Ok(())
     }
 
-    /// Builds the indexes that were put off.
-    pub(crate) fn finish(&mut self, connection: &mut PgConnection) -> Result<(), LoadError> {
+    /// Builds the indexes that were put off, with the help of a second connection if there is one: each builds one at a
+    /// time.
+    pub(crate) fn finish(
+        &mut self,
+        connection: &mut PgConnection,
+        helper: Option<&mut PgConnection>,
+    ) -> Result<(), LoadError> {
+        let (source_id, months) = (self.source.source_id, &self.unindexed);
+        let build = |connection: &mut PgConnection| -> QueryResult<()> {
+            for month in months {
+                while observation::build_index(connection, source_id, *month)? {}
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            if let Some(helper) = helper {
+                scope.spawn(|| {
+                    if let Err(error) = build(helper) {
+                        log::debug!("no help with the indexes: {error}");
+                    }
+                });
+            }
+            build(connection)
+        })?;
         while let Some(month) = self.unindexed.first().copied() {
-            observation::index_partition(connection, month)?;
+            observation::index_partition(connection, source_id, month)?;
             self.unindexed.remove(&month);
         }
         Ok(())
+    }
+
+    /// Whether indexes were put off.
+    pub(crate) fn has_unindexed(&self) -> bool {
+        !self.unindexed.is_empty()
     }
 
     /// Writes one batch.
@@ -157,7 +185,7 @@ impl Loader {
         let bulk = ready.record_count() >= BULK_RECORDS * wanted.len().max(1);
         for month in wanted {
             if !self.months.contains(&month) {
-                if observation::ensure_partition(connection, month, !bulk)? && bulk {
+                if observation::ensure_partition(connection, self.source.source_id, month, !bulk)? && bulk {
                     self.unindexed.insert(month);
                 }
                 self.months.insert(month);
@@ -174,9 +202,9 @@ impl Loader {
     ) -> Result<Vec<(observation::Key, observation::Stored)>, LoadError> {
         let months: BTreeSet<NaiveDate> = keys.iter().filter_map(|key| month(key.1)).collect();
         for month in months.intersection(&self.unindexed) {
-            observation::index_partition(connection, *month)?;
+            observation::index_partition(connection, self.source.source_id, *month)?;
         }
-        Ok(observation::find(connection, keys)?)
+        Ok(observation::find(connection, self.source.source_id, keys)?)
     }
 
     fn write_in_transaction(
@@ -215,7 +243,7 @@ impl Loader {
             },
         )?;
         observation::append(connection, self.source.source_id, batch_id, &outcome.new)?;
-        observation::restate(connection, batch_id, &outcome.restated)?;
+        observation::restate(connection, self.source.source_id, batch_id, &outcome.restated)?;
         for (&old_batch, &rows) in &outcome.superseded {
             batch::supersede(connection, old_batch, rows)?;
         }

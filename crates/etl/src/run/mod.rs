@@ -275,14 +275,25 @@ impl Launch {
         Ok(())
     }
 
-    /// Makes the partition of the next month, so that its first batch does not have to.
+    /// Makes the partitions of the next month, so that its first batch does not have to. Not for files: months of theirs
+    /// come in bulk, and then better without indexes.
     fn make_room(&mut self) {
         let today = self.clock.now().date_naive();
         let Some(next) = today.with_day(1).and_then(|first| first.checked_add_months(Months::new(1))) else {
             return;
         };
-        if let Err(error) = observation::ensure_partition(&mut self.control, next, true) {
-            log::warn!("the partition of {next} was not made ahead: {}", database::failure(&error).message);
+        for name in &self.settings.sources {
+            let asks = sources::find(name)
+                .is_some_and(|source| (source.calls_per_run)(&self.settings, None).is_some());
+            if !asks {
+                continue;
+            }
+            let made = source::register(&mut self.control, name)
+                .and_then(|key| observation::ensure_partition(&mut self.control, key.source_id, next, true));
+            if let Err(error) = made {
+                let message = database::failure(&error).message;
+                log::warn!("{name}: the partition of {next} was not made ahead: {message}");
+            }
         }
     }
 

@@ -127,7 +127,7 @@ impl Assignment {
         drop(steps);
         *rewritten = std::mem::take(&mut session.rewritten);
         // Also after a failure: what was loaded is there to be read.
-        let indexed = session.attempt(self, |s| s.loader.finish(&mut s.connection));
+        let indexed = session.build_indexes(self);
         if let Err(error) = result {
             session.remember_limit(&self.name, &error);
             return Err(error);

@@ -161,7 +161,7 @@ pub(crate) fn check_invariants(connection: &mut PgConnection) {
         (
             "a month has not got its indexes",
             "select count(*) from observation_partitions p where not indexed or 4 <> (select count(*) from pg_indexes \
-              where tablename = observation_partition_name(p.month))",
+              where tablename = observation_partition_name(p.source_id, p.month))",
         ),
         ("a lease is held", "select count(*) from etl_lease where expires_at > clock_timestamp()"),
         (
