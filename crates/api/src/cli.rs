@@ -1,73 +1,48 @@
-//! The command line: what is asked for, with an environment twin for each setting.
+//! The command line. Every setting has a twin in the environment; values are checked in [`crate::settings`].
 
 use std::fmt;
 use std::io::{self, Write as _};
-use std::net::TcpListener;
-use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
-use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
 use actix_web::rt::System;
-use actix_web::rt::signal::unix::{SignalKind, signal};
-use clap::{Args, Parser, Subcommand};
-use kasparro_api::{Config, DEFAULT_HOST, DEFAULT_PORT, healthcheck};
-use kasparro_core::secret;
+use clap::{Parser, Subcommand};
+use kasparro_api::healthcheck;
+
+use crate::logging;
+use crate::serve::serve;
+use crate::settings::{Options, Settings};
 
 /// Exit code for a command line that cannot be read.
 pub(crate) const USAGE: u8 = 64;
 
 /// Serves crypto market data over REST.
-///
-/// The database is named by DATABASE_URL, or by the file that DATABASE_URL_FILE names; a `.env` in this folder or
-/// above it is read. RUST_LOG sets what is logged (default: info).
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(version, after_help = NOTES)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    settings: Settings,
+    options: Options,
 }
+
+const NOTES: &str = "Secrets are read from the environment only: DATABASE_URL, a libpq address, or DATABASE_URL_FILE, \
+the file that holds it. A file .env in this folder or above it is read. RUST_LOG sets what is logged (default: info).\n\
+Exit codes: 0 done, or ended by a signal after the requests in flight; 1 a probe that says no; 64 usage; 74 a port is \
+taken; 75 the database cannot be used (check); 78 a setting is wrong.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve until a signal comes (the default).
-    Serve(Settings),
+    Serve,
     /// Ask a running service whether it is ready; exit code 0 or 1. For containers.
     Healthcheck {
         /// What to ask instead of /readyz on this machine.
         #[arg(long)]
         url: Option<String>,
-        /// Port of the service on this machine.
-        #[arg(long, env = "PORT", default_value_t = DEFAULT_PORT)]
-        port: u16,
     },
     /// Show the settings without secrets, and whether the database can be used. Changes nothing.
-    Check(Settings),
+    Check,
     /// Print the OpenAPI document.
     Openapi,
-}
-
-#[derive(Debug, Args)]
-struct Settings {
-    /// Address to listen on.
-    #[arg(long = "bind", env = "HOST", default_value = DEFAULT_HOST)]
-    host: String,
-    /// Port to listen on; 0 takes a free one.
-    #[arg(long, env = "PORT", default_value_t = DEFAULT_PORT)]
-    port: u16,
-    /// Most connections to the database [default: twice the cores, 4 to 10].
-    #[arg(long, env = "DB_POOL_SIZE")]
-    pool_size: Option<NonZeroU16>,
-    /// Threads that answer requests [default: the cores].
-    #[arg(long, env = "API_WORKERS")]
-    workers: Option<NonZeroU16>,
-    /// Most memory for kept answers, in MiB; 0 keeps none [default: 64].
-    #[arg(long, env = "API_CACHE_MIB")]
-    cache_mib: Option<u32>,
-    /// Seconds without a load after which a source is called degraded [default: 86400].
-    #[arg(long = "stale-after", env = "API_STALE_AFTER_SECS")]
-    stale_after_secs: Option<NonZeroU32>,
 }
 
 /// Why the program ends early, by the exit codes of sysexits.h.
@@ -105,105 +80,30 @@ impl fmt::Display for Failure {
 }
 
 /// Does what is asked for.
-pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    match arguments.command {
-        None => serve(&arguments.settings),
-        Some(Command::Serve(settings)) => serve(&settings),
-        Some(Command::Healthcheck { url, port }) => {
-            probe(&url.unwrap_or_else(|| format!("http://127.0.0.1:{port}/readyz")))
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let options = &arguments.options;
+    match &arguments.command {
+        None | Some(Command::Serve) => serve(&checked(options)?),
+        Some(Command::Healthcheck { url: Some(url) }) => probe(url),
+        Some(Command::Healthcheck { url: None }) => {
+            probe(&format!("http://{}/readyz", options.probe_address()))
         }
-        Some(Command::Check(settings)) => check(&settings),
+        Some(Command::Check) => check(&checked(options)?),
         Some(Command::Openapi) => io::stdout()
             .write_all(kasparro_api::openapi_document().as_bytes())
             .map_err(|error| Failure::Io(format!("cannot write: {error}"))),
     }
 }
 
-impl Settings {
-    fn config(&self) -> Result<Config, Failure> {
-        let url = secret::from_env("DATABASE_URL")
-            .map_err(|error| Failure::Configuration(error.to_string()))?
-            .ok_or_else(|| Failure::Configuration("DATABASE_URL is not set".to_owned()))?;
-        let mut config = Config::new(url);
-        if let Some(size) = self.pool_size {
-            config.pool_size = NonZeroUsize::from(size);
-        }
-        if let Some(workers) = self.workers {
-            config.workers = NonZeroUsize::from(workers);
-        }
-        if let Some(mebibytes) = self.cache_mib {
-            config.cache_bytes = u64::from(mebibytes) << 20;
-        }
-        if let Some(seconds) = self.stale_after_secs {
-            config.stale_after = Duration::from_secs(u64::from(seconds.get()));
-        }
-        Ok(config)
+impl Arguments {
+    /// Starts the log in the form that is asked for.
+    pub(crate) fn start_log(&self) {
+        logging::start(self.options.log_format());
     }
 }
 
-fn serve(settings: &Settings) -> Result<(), Failure> {
-    let (host, port) = (settings.host.as_str(), settings.port);
-    let listener = TcpListener::bind((host, port)).map_err(|error| cannot_listen(host, port, &error))?;
-    let config = settings.config()?;
-    let failed = |error: io::Error| Failure::Io(format!("cannot serve: {error}"));
-    let port = listener.local_addr().map_err(failed)?.port();
-    let shown = if ["0.0.0.0", "::"].contains(&host) { "localhost" } else { host };
-    let system = System::new();
-    system
-        .block_on(async {
-            let server = kasparro_api::start(&config, listener)?;
-            actix_web::rt::spawn(stop_on_signal(server.handle())?);
-            log::info!("serving http://{shown}:{port}/ (documentation: /docs, data: /data)");
-            server.await
-        })
-        .map_err(failed)?;
-    // Its end would wait for reads that a silent database never answers; the end of the process does not.
-    std::mem::forget(system);
-    log::info!("stopped");
-    Ok(())
-}
-
-fn cannot_listen(host: &str, port: u16, error: &io::Error) -> Failure {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            Failure::Io(format!("port {port} is taken by another program: stop it, or choose another PORT"))
-        }
-        io::ErrorKind::PermissionDenied => {
-            Failure::Io(format!("port {port} may not be used by this user: choose a PORT above 1023"))
-        }
-        _ => Failure::Configuration(format!("cannot listen on {host}:{port}: {error}")),
-    }
-}
-
-/// Ends the service on SIGTERM or Ctrl-C: no new connections, requests in flight are answered. A second signal
-/// ends it at once.
-fn stop_on_signal(handle: ServerHandle) -> io::Result<impl Future<Output = ()> + 'static> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        for graceful in [true, false] {
-            wait_for_either(&mut terminate, &mut interrupt).await;
-            log::info!(
-                "{}",
-                if graceful { "stopping: requests in flight are answered" } else { "stopping at once" }
-            );
-            drop(handle.stop(graceful));
-        }
-    })
-}
-
-async fn wait_for_either(
-    a: &mut actix_web::rt::signal::unix::Signal,
-    b: &mut actix_web::rt::signal::unix::Signal,
-) {
-    std::future::poll_fn(|context| {
-        if a.poll_recv(context).is_ready() || b.poll_recv(context).is_ready() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await;
+fn checked(options: &Options) -> Result<Settings, Failure> {
+    Settings::check(options).map_err(|problems| Failure::Configuration(problems.to_string()))
 }
 
 fn probe(url: &str) -> Result<(), Failure> {
@@ -215,14 +115,10 @@ fn probe(url: &str) -> Result<(), Failure> {
 }
 
 fn check(settings: &Settings) -> Result<(), Failure> {
-    let config = settings.config()?;
-    println!("listen     {}:{}", settings.host, settings.port);
-    println!("pool size  {}", config.pool_size);
-    println!("workers    {}", config.workers);
-    println!("cache      {} MiB", config.cache_bytes >> 20);
-    println!("stale      after {} s", config.stale_after.as_secs());
-    println!("database   {:?}", config.database_url);
-    System::new().block_on(kasparro_api::check(&config)).map_err(Failure::Temporary)?;
+    for (name, value) in settings.lines() {
+        println!("{name:<18} {value}");
+    }
+    System::new().block_on(kasparro_api::check(&settings.config)).map_err(Failure::Temporary)?;
     println!("the database can be used, its tables fit");
     Ok(())
 }

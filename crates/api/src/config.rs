@@ -6,19 +6,22 @@ use std::time::Duration;
 
 use kasparro_core::secret::Secret;
 
+use crate::cors::Cors;
+use crate::gate::Admission;
+
 /// Address to listen on when nothing is said: every interface.
 pub const DEFAULT_HOST: &str = "0.0.0.0";
 
 /// Port to listen on when nothing is said.
 pub const DEFAULT_PORT: u16 = 8000;
 
-/// Age from which on a source is called degraded when nothing is said: a day, for runs that are started by hand.
-const DEFAULT_STALE_AFTER: Duration = Duration::from_secs(86_400);
+/// Address of `/metrics` when nothing is said: this machine only.
+pub const DEFAULT_METRICS_HOST: &str = "127.0.0.1";
 
-/// Bytes of answers that are kept when nothing is said.
-const DEFAULT_CACHE_BYTES: u64 = 64 << 20;
+/// Port of `/metrics` when nothing is said, as exporters within applications have it by convention.
+pub const DEFAULT_METRICS_PORT: u16 = 9464;
 
-/// Settings of the service; where it listens is decided by the listener that [`start`](crate::start) is given.
+/// Settings of the service; where it listens is decided by the listeners that [`start`](crate::start) is given.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Address of the database, for libpq.
@@ -31,6 +34,20 @@ pub struct Config {
     pub cache_bytes: u64,
     /// After how long without a load a source is called degraded.
     pub stale_after: Duration,
+    /// Most open connections of clients; those beyond wait to be accepted.
+    pub max_connections: NonZeroUsize,
+    /// Who is let in, and how often; everybody, always, unless something is configured.
+    pub admission: Admission,
+    /// Which pages of other origins may read the answers; `None` for none.
+    pub cors: Option<Cors>,
+    /// Whether `/docs` is served.
+    pub docs: bool,
+    /// How long the service calls itself unready before it stops to accept connections.
+    pub drain: Duration,
+    /// Longest time for requests in flight to end after that.
+    pub shutdown: Duration,
+    /// Seconds for which browsers are told to use HTTPS only; `None` where no TLS stands in front.
+    pub hsts_secs: Option<u32>,
 }
 
 impl Config {
@@ -40,8 +57,16 @@ impl Config {
             database_url,
             pool_size: default_pool_size(),
             workers: cores(),
-            cache_bytes: DEFAULT_CACHE_BYTES,
-            stale_after: DEFAULT_STALE_AFTER,
+            cache_bytes: 64 << 20,
+            // A day, for runs that are started by hand.
+            stale_after: Duration::from_secs(86_400),
+            max_connections: NonZeroUsize::new(10_000).unwrap_or(NonZeroUsize::MIN),
+            admission: Admission::default(),
+            cors: None,
+            docs: true,
+            drain: Duration::from_secs(3),
+            shutdown: Duration::from_secs(10),
+            hsts_secs: None,
         }
     }
 }

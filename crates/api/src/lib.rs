@@ -4,13 +4,17 @@
 //! the door to the database, a function of `kasparro_core::store`, the response. Around all of it, in one place: request id, log line,
 //! metrics, the body of failures. The list of all routes is in `routes`.
 
+mod access;
 mod address;
 mod answer;
 mod coding;
 mod config;
+mod cors;
 mod cursor;
 mod db;
+mod edge;
 mod freshness;
+mod gate;
 pub mod healthcheck;
 mod metrics;
 mod observation;
@@ -18,14 +22,18 @@ mod observe;
 mod openapi;
 mod params;
 mod problem;
+mod request_id;
 mod routes;
 mod schemas;
 mod server;
 mod snapshot;
 mod sources;
 mod spelling;
+mod unread;
 mod watch;
 
-pub use config::{Config, DEFAULT_HOST, DEFAULT_PORT};
+pub use config::{Config, DEFAULT_HOST, DEFAULT_METRICS_HOST, DEFAULT_METRICS_PORT, DEFAULT_PORT};
+pub use cors::Cors;
+pub use gate::{Admission, Keys, Quota};
 pub use openapi::document as openapi_document;
-pub use server::{check, start};
+pub use server::{Handle, Listeners, Service, check, start};

@@ -1,6 +1,9 @@
 //! `kasparro-api`: serves the data over REST.
 
 mod cli;
+mod logging;
+mod serve;
+mod settings;
 
 use std::process::ExitCode;
 
@@ -13,17 +16,18 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(cli::USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,actix_server=warn"))
-        .init();
+    arguments.start_log();
     if let Err(error) = env_file
         && !error.not_found()
     {
         log::warn!("the file .env is not read: {error}");
     }
-    match cli::run(arguments) {
+    match cli::run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("kasparro-api: {failure}");
+            for line in failure.to_string().lines() {
+                eprintln!("kasparro-api: {line}");
+            }
             ExitCode::from(failure.exit_code())
         }
     }

@@ -2,12 +2,14 @@
 //! request, and no label that a client can invent.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode};
 
-use crate::observe::{UNMATCHED, known_method};
+use crate::access::known_method;
+use crate::observe::UNMATCHED;
 use crate::routes::PATTERNS;
 
 /// Upper bounds of the histogram, in seconds.
@@ -16,7 +18,7 @@ const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"];
 
 /// The statuses that the service answers with; 0 stands for any other.
-const STATUSES: [u16; 10] = [200, 304, 308, 400, 404, 405, 422, 500, 503, 0];
+const STATUSES: [u16; 16] = [200, 204, 206, 304, 308, 400, 401, 404, 405, 406, 413, 422, 429, 500, 503, 0];
 
 /// Counters since the start of the process.
 #[derive(Default)]
@@ -35,26 +37,36 @@ struct PerMethod {
     requests: [AtomicU64; STATUSES.len()],
     buckets: [AtomicU64; BUCKETS.len()],
     micros: AtomicU64,
+    bytes: AtomicU64,
 }
 
 /// Counts a request as in flight until it is dropped.
-pub(crate) struct InFlight<'a>(&'a AtomicI64);
+pub(crate) struct InFlight(Arc<Metrics>);
 
-impl Drop for InFlight<'_> {
+impl InFlight {
+    /// Notes that a request came.
+    pub(crate) fn begin(metrics: &Arc<Metrics>) -> Self {
+        metrics.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(metrics))
+    }
+}
+
+impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Metrics {
-    /// Notes that a request came.
-    pub(crate) fn begin(&self) -> InFlight<'_> {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(&self.in_flight)
-    }
-
     /// Notes that a request was answered.
-    pub(crate) fn record(&self, method: &Method, route: &str, status: StatusCode, took: Duration) {
+    pub(crate) fn record(
+        &self,
+        method: &Method,
+        route: &str,
+        status: StatusCode,
+        took: Duration,
+        bytes: u64,
+    ) {
         let route = PATTERNS.iter().position(|pattern| *pattern == route).unwrap_or(PATTERNS.len());
         let method =
             METHODS.iter().position(|name| *name == known_method(method)).unwrap_or(METHODS.len() - 1);
@@ -62,6 +74,7 @@ impl Metrics {
         let cell = &self.routes[route].methods[method];
         cell.requests[status].fetch_add(1, Ordering::Relaxed);
         cell.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        cell.bytes.fetch_add(bytes, Ordering::Relaxed);
         if let Some(bucket) = BUCKETS.iter().position(|bound| took.as_secs_f64() <= *bound) {
             cell.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         }
@@ -81,6 +94,10 @@ impl Metrics {
         });
         out.family("http_request_duration_seconds", "histogram", "Time to answer a request.");
         self.each(|labels, cell| cell.render_histogram(labels, out));
+        out.family("http_response_size_bytes_total", "counter", "Bytes of the bodies that were sent.");
+        self.each(|labels, cell| {
+            out.sample("http_response_size_bytes_total", labels, cell.bytes.load(Ordering::Relaxed) as f64);
+        });
         out.family("http_requests_in_flight", "gauge", "Requests being answered.");
         out.sample("http_requests_in_flight", "", self.in_flight.load(Ordering::Relaxed) as f64);
     }

@@ -1,23 +1,24 @@
-//! What happens around every request: its id, its log line, its metrics, the body of a failure, and the headers
-//! that every answer has.
+//! What happens around every request: its id, the body of a failure, and the headers that every answer has.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, web};
-use log::Level;
 
-use crate::metrics::Metrics;
+use crate::access::Access;
+use crate::edge::Edge;
+use crate::gate::Ticket;
+use crate::metrics::InFlight;
 use crate::problem::{Code, PROBLEM_JSON, Problem};
+use crate::request_id::RequestId;
 use crate::routes::PATTERNS;
 use crate::snapshot::Origin;
-
-/// Name of the header with the id of a request.
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+use crate::unread::Unread;
 
 /// Route of the log line and the metrics of what no route matched.
 pub(crate) const UNMATCHED: &str = "unmatched";
@@ -29,62 +30,77 @@ const JSON_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 pub(crate) const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
      img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
-/// Longest id that is taken over from a client.
-const MAX_ID_CHARS: usize = 64;
-
-/// The id of a request, in its extensions.
-#[derive(Clone, Debug)]
-pub(crate) struct RequestId(String);
-
-impl RequestId {
-    /// The client's own id when it is harmless, else a new one.
-    fn of(headers: &HeaderMap) -> Self {
-        let sent = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
-        let harmless = |id: &&str| {
-            (1..=MAX_ID_CHARS).contains(&id.len())
-                && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
-        };
-        Self(sent.filter(harmless).map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned))
-    }
-}
-
 /// The middleware around everything.
 pub(crate) async fn every_request(
-    request: ServiceRequest,
+    edge: web::Data<Edge>,
+    mut request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let begun = Instant::now();
+    let in_flight = InFlight::begin(&edge.metrics);
     let id = RequestId::of(request.headers());
     request.extensions_mut().insert(id.clone());
-    let metrics = request.app_data::<web::Data<Metrics>>().cloned();
-    let _in_flight = metrics.as_ref().map(|metrics| metrics.begin());
+    let route = pattern(&request);
+    let origins = edge.cors.as_ref().map(|cors| cors.verdict(request.headers()));
 
-    // Failures of handlers and extractors are answers by now; only a middleware could still fail, and there is none.
-    let mut response = next.call(request).await?;
+    let unread = Unread::of(&mut request);
+
+    let wanted = Unread::check(unread.as_ref(), request.method());
+    let (ticket, mut response) = answer(&edge, route, wanted, request, next).await?;
     if response.status().is_client_error() || response.status().is_server_error() {
         response = with_problem_body(response, &id);
     }
     let origin = response.request().extensions().get::<Origin>().copied();
-    let took = begun.elapsed();
-    add_headers(&id, response.headers_mut());
-    add_timing(took, origin, response.headers_mut());
-    let route = pattern(response.request());
-    let (method, status) = (response.request().method().clone(), response.status());
-    if let Some(metrics) = &metrics {
-        metrics.record(&method, route, status, took);
+    let headers = response.headers_mut();
+    add_headers(&edge, &id, headers);
+    add_timing(begun.elapsed(), origin, headers);
+    if let Some(ticket) = ticket {
+        ticket.put_on(headers);
     }
-    let level = if matches!(route, "/livez" | "/readyz" | "/metrics") { Level::Debug } else { Level::Info };
-    log::log!(
-        target: "kasparro_api::access",
-        level,
-        "request_id={} method={} route={route} status={} duration_ms={:.3} cache={}",
-        id.0,
-        known_method(&method),
-        status.as_u16(),
-        took.as_secs_f64() * 1e3,
-        origin.map_or("none", Origin::name),
-    );
-    Ok(response)
+    if let Some(origins) = origins {
+        origins.put_on(headers);
+    }
+    if edge.draining.has_begun() {
+        // The client's next request goes to whoever takes over.
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+    let access = Access {
+        id,
+        method: response.request().method().clone(),
+        route,
+        status: response.status(),
+        origin,
+        begun,
+        metrics: Arc::clone(&edge.metrics),
+        in_flight,
+    };
+    if let Some(unread) = unread {
+        response = unread.outlive(response);
+    }
+    Ok(access.record(response))
+}
+
+/// The answer of the route, unless the request is not let through to it.
+async fn answer(
+    edge: &Edge,
+    route: &str,
+    wanted: Result<(), Problem>,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<(Option<Ticket>, ServiceResponse<BoxBody>), Error> {
+    if let Some(preflight) = edge.cors.as_ref().and_then(|cors| cors.preflight(&request)) {
+        return Ok((None, request.into_response(preflight)));
+    }
+    let (ticket, admitted) = match &edge.gate {
+        Some(gate) => gate.admit(&request, route),
+        None => (None, Ok(())),
+    };
+    let response = match admitted.and(wanted) {
+        Err(problem) => request.error_response(problem),
+        // Failures of handlers and extractors are answers by now; only a middleware could fail, and there is none.
+        Ok(()) => next.call(request).await?,
+    };
+    Ok((ticket, response))
 }
 
 /// Logs why a request failed.
@@ -95,8 +111,7 @@ pub(crate) fn log_cause(request: &HttpRequest, cause: &str) {
 }
 
 fn write_cause(id: &RequestId, cause: &str) {
-    // A message of the server may have several lines; a line of the log is one line.
-    log::error!("request_id={} cause={:?}", id.0, cause.trim_end());
+    log::error!(request_id = id.as_str(), cause; "a request failed");
 }
 
 /// Gives a failure its body, whoever made it: a handler, an extractor, or the library itself.
@@ -113,14 +128,16 @@ fn with_problem_body(response: ServiceResponse<BoxBody>, id: &RequestId) -> Serv
             if let Some(cause) = problem.cause() {
                 write_cause(id, cause);
             }
-            problem.body(&id.0)
+            problem.body(id.as_str())
         }
-        None => Problem::new(Code::of_status(response.status()), detail_of(response.status())).body(&id.0),
+        None => {
+            Problem::new(Code::of_status(response.status()), detail_of(response.status())).body(id.as_str())
+        }
     };
     let status = StatusCode::from_u16(body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut rendered = HttpResponse::build(status);
     rendered.content_type(PROBLEM_JSON).insert_header((header::CACHE_CONTROL, "no-store"));
-    for name in [header::ALLOW, header::RETRY_AFTER] {
+    for name in [header::ALLOW, header::RETRY_AFTER, header::WWW_AUTHENTICATE] {
         if let Some(value) = response.headers().get(&name) {
             rendered.insert_header((name, value.clone()));
         }
@@ -143,9 +160,10 @@ fn detail_of(status: StatusCode) -> &'static str {
     }
 }
 
-fn add_headers(id: &RequestId, headers: &mut HeaderMap) {
-    if let Ok(value) = HeaderValue::from_str(&id.0) {
-        headers.insert(REQUEST_ID, value);
+fn add_headers(edge: &Edge, id: &RequestId, headers: &mut HeaderMap) {
+    id.put_on(headers);
+    if let Some(hsts) = &edge.hsts {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
     }
     let defaults = [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -170,22 +188,8 @@ fn add_timing(took: Duration, origin: Option<Origin>, headers: &mut HeaderMap) {
 }
 
 /// The pattern of the route: one of a known few, so that neither log nor metrics grow with what clients invent.
-fn pattern(request: &HttpRequest) -> &'static str {
+fn pattern(request: &ServiceRequest) -> &'static str {
     let matched = request.match_pattern();
     let known = matched.and_then(|matched| PATTERNS.iter().find(|pattern| **pattern == matched));
     known.copied().unwrap_or(UNMATCHED)
-}
-
-/// The name of a method that HTTP itself knows; a client may send any word.
-pub(crate) fn known_method(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        _ => "other",
-    }
 }

@@ -7,9 +7,13 @@ use serde_json::json;
 use utoipa::OpenApi;
 use utoipa::openapi::path::{Operation, Paths};
 use utoipa::openapi::schema::{Object, Type};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{ContentBuilder, Header, OpenApi as Generated, Ref, RefOr, Response, ResponseBuilder};
 use utoipa_actix_web::AppExt;
 
+use crate::gate::{self, Admission};
 use crate::problem::{Code, PROBLEM_JSON, ParameterError, Problem, ProblemBody};
 use crate::routes;
 
@@ -84,6 +88,29 @@ pub(crate) fn with_failures(mut paths: Paths, failures: &[Code]) -> Paths {
     paths
 }
 
+/// Adds what clients need to be let in, where that is configured.
+pub(crate) fn describe_admission(document: &mut Generated, admission: &Admission) {
+    for (path, item) in &mut document.paths.paths {
+        let Some(operation) = &mut item.get else { continue };
+        if admission.needs_key() && !gate::is_open(path) {
+            add_failure(operation, &[Code::Unauthorized]);
+            let schemes = ["bearer", "header"];
+            operation.security =
+                Some(schemes.map(|name| SecurityRequirement::new::<_, _, &str>(name, [])).to_vec());
+        }
+        if admission.quota.is_some() && !gate::is_unlimited(path) {
+            add_failure(operation, &[Code::TooManyRequests]);
+        }
+    }
+    if admission.needs_key() {
+        let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        let header = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key")));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("bearer", bearer);
+        components.add_security_scheme("header", header);
+    }
+}
+
 /// Failures of the same status share a response.
 fn by_status(failures: &[Code]) -> Vec<Vec<Code>> {
     let mut sorted = failures.to_vec();
@@ -106,8 +133,11 @@ fn failure(codes: &[Code], status: u16) -> Response {
         .build();
     let mut response =
         ResponseBuilder::new().description(description.join("\n\n")).content(PROBLEM_JSON, content);
-    if status == 503 {
+    if matches!(status, 429 | 503) {
         response = response.header("Retry-After", text_header("Seconds until another try makes sense."));
+    }
+    if status == 401 {
+        response = response.header("WWW-Authenticate", text_header("How a key is sent."));
     }
     response.build()
 }

@@ -15,7 +15,10 @@ use utoipa::ToSchema;
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
 /// Seconds after which a client may try again what failed for want of the database.
-const RETRY_AFTER_SECS: &str = "1";
+const RETRY_AFTER_SECS: u64 = 1;
+
+/// How to send a key, for a client that has sent none.
+const CHALLENGE: &str = "Bearer realm=\"kasparro\"";
 
 /// One row of the table of errors.
 #[derive(Debug, Serialize, ToSchema)]
@@ -65,6 +68,9 @@ codes! {
     MalformedRequest = "malformed_request", 400, "The request cannot be read",
         "The address holds percent-encoding that is broken or is not UTF-8, or the request is not HTTP.",
         "Percent-encode the UTF-8 bytes of the parameters.";
+    Unauthorized = "unauthorized", 401, "A key is needed",
+        "Whoever runs the service gives out keys: the request has none, or one that is not known.",
+        "Send the key as `Authorization: Bearer KEY` or as `X-API-Key: KEY`.";
     UnknownRoute = "unknown_route", 404, "There is nothing at this address",
         "No route of the service has this path.",
         "GET / names the endpoints, /docs describes them.";
@@ -77,9 +83,23 @@ codes! {
     MethodNotAllowed = "method_not_allowed", 405, "The method is not allowed here",
         "The service only reads: every route answers GET and HEAD.",
         "Use one of the methods that the Allow header names.";
+    HeadTimeout = "head_timeout", 408, "The request came too slowly",
+        "The head of the request was not complete within 5 seconds. The answer has no body: it comes before there is a \
+         request.",
+        "Send the head at once.";
+    ContentTooLarge = "content_too_large", 413, "A body is not wanted",
+        "The request has a body. No route of the service reads one, so it would be ignored.",
+        "Send parameters in the address.";
     InvalidParameter = "invalid_parameter", 422, "A parameter cannot be accepted",
         "A parameter is unknown, repeated, empty, out of range, or contradicts another one.",
         "`errors` names each parameter with what is allowed.";
+    TooManyRequests = "too_many_requests", 429, "Too many requests",
+        "The limit of the client, which the headers RateLimit-Policy and RateLimit tell, is used up.",
+        "Try again after the seconds in Retry-After.";
+    HeadTooLarge = "head_too_large", 431, "The head of the request is too long",
+        "The head is longer than 128 KiB or has more than 96 headers. The answer has no body: it comes before there is \
+         a request.",
+        "Send fewer and shorter headers.";
     Internal = "internal", 500, "The service failed",
         "Something unexpected happened; it is in the log of the service under the request id.",
         "Report the request id.";
@@ -89,6 +109,9 @@ codes! {
     Busy = "busy", 503, "The service is busy",
         "No connection to the database was free in time, or the database did not answer in time.",
         "Try again after the seconds in Retry-After.";
+    ShuttingDown = "shutting_down", 503, "The service is about to stop",
+        "The service was told to stop: it answers what is in flight and is not ready for more.",
+        "Ask another instance, or try again after the seconds in Retry-After.";
     SchemaMismatch = "schema_mismatch", 503, "The tables do not fit the service",
         "The database has no tables yet, or those of another version.",
         "Whoever runs the service migrates the database: `kasparro-etl migrate`.";
@@ -136,24 +159,33 @@ pub(crate) struct Problem {
     detail: String,
     errors: Vec<ParameterError>,
     cause: Option<String>,
+    /// Seconds until another try makes sense.
+    retry_after: Option<u64>,
 }
 
 impl Problem {
     /// A failure with one sentence for the client.
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), cause: None }
+        let retry_after = (code.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_SECS);
+        Self { code, detail: detail.into(), errors: Vec::new(), cause: None, retry_after }
     }
 
     /// Parameters that cannot be accepted.
     pub(crate) fn parameters(errors: Vec<ParameterError>) -> Self {
         let detail =
             errors.iter().map(|e| format!("{}: {}", e.parameter, e.message)).collect::<Vec<_>>().join("; ");
-        Self { code: Code::InvalidParameter, detail, errors, cause: None }
+        Self { errors, ..Self::new(Code::InvalidParameter, detail) }
     }
 
     /// Adds what only the log may say.
     pub(crate) fn caused_by(mut self, cause: impl fmt::Display) -> Self {
         self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// Says when another try makes sense.
+    pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
         self
     }
 
@@ -202,8 +234,11 @@ impl ResponseError for Problem {
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
-        if self.status_code() == StatusCode::SERVICE_UNAVAILABLE {
-            response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECS));
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((header::RETRY_AFTER, seconds));
+        }
+        if self.code == Code::Unauthorized {
+            response.insert_header((header::WWW_AUTHENTICATE, CHALLENGE));
         }
         response.finish()
     }

@@ -2,16 +2,19 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::Server;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, HttpServer, rt, web};
 use utoipa_actix_web::AppExt;
 
 use crate::config::Config;
 use crate::db::Database;
+use crate::edge::{Draining, Edge};
 use crate::freshness::Bound;
+use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::openapi::{self, Document};
 use crate::snapshot::Snapshots;
@@ -27,58 +30,160 @@ const CLIENT_DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// be better for them; this is what keeps idle clients from using up the connections.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Most open connections of a worker.
-const MAX_CONNECTIONS: usize = 1_000;
-
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1_024;
 
-/// Longest time for requests in flight to end when the service is stopped, in seconds.
-const SHUTDOWN_TIMEOUT_SECS: u64 = 10;
+/// Most open connections to `/metrics`.
+const MAX_METRICS_CONNECTIONS: usize = 32;
 
-/// Serves on a listener until the handle of the server stops it. The database may be down.
+/// What holds for every listener: no client is waited for without end. A macro, because the bounds that a function
+/// would have to name are not public.
+macro_rules! bounded {
+    ($server:expr, $config:expr) => {
+        $server
+            .client_request_timeout(CLIENT_REQUEST_TIMEOUT)
+            .client_disconnect_timeout(CLIENT_DISCONNECT_TIMEOUT)
+            .keep_alive(KEEP_ALIVE)
+            .backlog(BACKLOG)
+            .tcp_nodelay(true)
+            .shutdown_timeout($config.shutdown.as_secs())
+            .disable_signals()
+    };
+}
+
+/// Where the service listens.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For everybody.
+    pub public: TcpListener,
+    /// For `/metrics`, which is nowhere else.
+    pub metrics: Option<TcpListener>,
+}
+
+/// A service that runs once it is waited for.
+#[must_use = "it does nothing unless it is run"]
+pub struct Service {
+    public: Server,
+    metrics: Option<Server>,
+    draining: Draining,
+    drain: Duration,
+}
+
+/// Stops a service.
+#[derive(Clone)]
+pub struct Handle {
+    public: ServerHandle,
+    metrics: Option<ServerHandle>,
+    draining: Draining,
+    drain: Duration,
+}
+
+impl Service {
+    /// A handle to stop it.
+    pub fn handle(&self) -> Handle {
+        Handle {
+            public: self.public.handle(),
+            metrics: self.metrics.as_ref().map(Server::handle),
+            draining: self.draining.clone(),
+            drain: self.drain,
+        }
+    }
+
+    /// Serves until a handle stops it.
+    ///
+    /// # Errors
+    /// When the listeners cannot be used any more.
+    pub async fn run(self) -> io::Result<()> {
+        let metrics = self.metrics.map(|metrics| (metrics.handle(), rt::spawn(metrics)));
+        let served = self.public.await;
+        if let Some((handle, task)) = metrics {
+            // To the end: what happened while the last requests were answered can still be read.
+            drop(handle.stop(false));
+            let _ = task.await;
+        }
+        served
+    }
+}
+
+impl Handle {
+    /// Calls the service unready, waits for as long as the settings say if `announced`, accepts no connection after
+    /// that, and answers the requests in flight.
+    pub async fn stop_gently(&self, announced: bool) {
+        self.draining.begin();
+        if announced {
+            rt::time::sleep(self.drain).await;
+        }
+        self.public.stop(true).await;
+    }
+
+    /// Ends the service now, whatever is in flight. There is no need to wait for it.
+    pub fn stop_at_once(&self) -> impl Future<Output = ()> + use<> {
+        if let Some(metrics) = &self.metrics {
+            drop(metrics.stop(false));
+        }
+        self.public.stop(false)
+    }
+}
+
+/// Puts a service together on its listeners. The database may be down. Call it inside a runtime.
 ///
-/// The caller binds the listener and handles signals: a taken port is found out before anything else, and a test
-/// may run many servers in one process.
+/// The caller binds the listeners and handles signals: a taken port is found out before anything else, and a test
+/// may run many services in one process.
 ///
 /// # Errors
-/// When the listener cannot be used.
-pub fn start(config: &Config, listener: TcpListener) -> io::Result<Server> {
+/// When a listener cannot be used.
+pub fn start(config: &Config, listeners: Listeners) -> io::Result<Service> {
     let database = Database::new(&config.database_url, config.pool_size.get());
     let snapshots =
         web::Data::new(Snapshots::start(database.clone(), &config.database_url, config.cache_bytes));
     let database = web::Data::new(database);
-    let stale_after = Bound(config.stale_after);
-    let metrics = web::Data::new(Metrics::default());
-    let server = HttpServer::new(move || {
-        let (app, generated) = App::new()
-            .app_data(database.clone())
+    let (draining, counters) = (Draining::default(), Arc::new(Metrics::default()));
+    let edge = |gate, cors| Edge {
+        metrics: Arc::clone(&counters),
+        draining: draining.clone(),
+        gate,
+        cors,
+        hsts: config.hsts_secs.and_then(Edge::hsts),
+    };
+    let metrics = listeners.metrics.map(|listener| {
+        let (edge, database, snapshots) =
+            (web::Data::new(edge(None, None)), database.clone(), snapshots.clone());
+        let app = move || {
+            App::new()
+                .app_data(edge.clone())
+                .app_data(database.clone())
+                .app_data(snapshots.clone())
+                .configure(routes::metrics)
+                .default_service(web::to(routes::unknown))
+                .wrap(from_fn(observe::every_request))
+        };
+        let server = HttpServer::new(app).workers(1).max_connections(MAX_METRICS_CONNECTIONS);
+        bounded!(server, config).listen(listener).map(HttpServer::run)
+    });
+    let edge = web::Data::new(edge(Gate::new(&config.admission), config.cors.clone()));
+    let (stale_after, docs, admission) = (Bound(config.stale_after), config.docs, config.admission.clone());
+    let app = move || {
+        let (app, mut generated) = App::new()
+            .app_data(edge.clone())
             .app_data(snapshots.clone())
             .app_data(web::Data::new(stale_after))
-            .app_data(metrics.clone())
             .into_utoipa_app()
             .openapi(openapi::heading())
             .configure(routes::documented)
             .split_for_parts();
-        let document = Document::render(&generated);
-        app.configure(|config| routes::documentation(config, &document))
+        openapi::describe_admission(&mut generated, &admission);
+        let document = docs.then(|| Document::render(&generated));
+        app.configure(|config| routes::documentation(config, document.as_ref()))
             .default_service(web::to(routes::unknown))
             .wrap(from_fn(observe::every_request))
-    });
-    let server = server
+    };
+    let server = HttpServer::new(app)
         .workers(config.workers.get())
+        .max_connections(config.max_connections.get().div_ceil(config.workers.get()))
         // A blocked thread is a connection in use or one that was given up; more cannot be needed.
-        .worker_max_blocking_threads(config.pool_size.get() * 4)
-        .client_request_timeout(CLIENT_REQUEST_TIMEOUT)
-        .client_disconnect_timeout(CLIENT_DISCONNECT_TIMEOUT)
-        .keep_alive(KEEP_ALIVE)
-        .max_connections(MAX_CONNECTIONS)
-        .backlog(BACKLOG)
-        .tcp_nodelay(true)
-        .shutdown_timeout(SHUTDOWN_TIMEOUT_SECS)
-        .disable_signals()
-        .listen(listener)?;
-    Ok(server.run())
+        .worker_max_blocking_threads(config.pool_size.get() * 4);
+    let public = bounded!(server, config).listen(listeners.public)?.run();
+    Ok(Service { public, metrics: metrics.transpose()?, draining, drain: config.drain })
 }
 
 /// Whether the database can be used, as one sentence when it cannot.

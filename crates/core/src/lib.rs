@@ -5,11 +5,13 @@
 //! * [`store`]: one module per table or question; the only place with SQL.
 //! * [`db`]: connections, migrations, the version check.
 //! * [`secret`]: settings that may come from a file and are never printed.
+//! * [`log_line`]: what a line of the log looks like.
 //!
 //! Nothing here knows HTTP, neither that of the sources nor that of the service.
 
 pub mod db;
 pub mod decimal;
+pub mod log_line;
 pub mod record;
 #[allow(missing_docs, reason = "the tables are described by COMMENT ON in the migrations")]
 pub mod schema;

@@ -54,6 +54,14 @@ pub enum SecretError {
 /// # Errors
 /// When both are set, or when the file is missing, not a regular file, longer than 4 KiB or not UTF-8.
 pub fn from_env(name: &str) -> Result<Option<Secret>, SecretError> {
+    from_env_up_to(name, MAX_SECRET_BYTES)
+}
+
+/// As [`from_env`], with a file of at most so many bytes.
+///
+/// # Errors
+/// As [`from_env`].
+pub fn from_env_up_to(name: &str, max_bytes: u64) -> Result<Option<Secret>, SecretError> {
     let set = |key: &str| env::var(key).ok().filter(|value| !value.is_empty());
     let file_key = format!("{name}_FILE");
     match (set(name), set(&file_key)) {
@@ -62,19 +70,19 @@ pub fn from_env(name: &str) -> Result<Option<Secret>, SecretError> {
         (None, Some(path)) => {
             let unreadable =
                 |reason| SecretError::Unreadable { name: name.to_owned(), path: path.clone(), reason };
-            read_secret_file(Path::new(&path)).map(|text| Some(Secret(text))).map_err(unreadable)
+            read_secret_file(Path::new(&path), max_bytes).map(|text| Some(Secret(text))).map_err(unreadable)
         }
         (None, None) => Ok(None),
     }
 }
 
-fn read_secret_file(path: &Path) -> Result<String, String> {
+fn read_secret_file(path: &Path, max_bytes: u64) -> Result<String, String> {
     let meta = fs::metadata(path).map_err(|error| error.to_string())?;
     if !meta.is_file() {
         return Err("not a regular file".to_owned());
     }
-    if meta.len() > MAX_SECRET_BYTES {
-        return Err(format!("longer than {MAX_SECRET_BYTES} bytes"));
+    if meta.len() > max_bytes {
+        return Err(format!("longer than {max_bytes} bytes"));
     }
     let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
     let text = text.strip_suffix('\n').unwrap_or(&text);

@@ -7,9 +7,10 @@ use std::cell::RefCell;
 use std::io::Write;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use chrono::{DateTime, Utc};
+use kasparro_core::log_line;
 use log::Record;
-use log::kv::{Error, Key, Value, VisitSource};
-use serde_json::{Map, json};
+use serde_json::json;
 
 use crate::progress::Progress;
 
@@ -59,10 +60,13 @@ pub(crate) fn start(progress: &Progress, format: Format) {
     let sink = Sink(progress.clone());
     let result = env_logger::Builder::from_env(filter)
         .format(move |out, record| {
-            let time = chrono::Utc::now().format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+            let now = Utc::now();
             match format {
-                Format::Text => writeln!(out, "{time} {:5} {}", record.level(), record.args()),
-                Format::Json => writeln!(out, "{}", object(time, record)),
+                Format::Text => {
+                    let time = now.format("%Y-%m-%dT%H:%M:%S%.3fZ");
+                    writeln!(out, "{time} {:5} {}", record.level(), record.args())
+                }
+                Format::Json => writeln!(out, "{}", object(now, record)),
             }
         })
         .target(env_logger::Target::Pipe(Box::new(sink)))
@@ -72,32 +76,13 @@ pub(crate) fn start(progress: &Progress, format: Format) {
     }
 }
 
-/// A line as a JSON object.
-fn object(time: String, record: &Record<'_>) -> serde_json::Value {
-    let mut object = Map::new();
-    object.insert("ts".to_owned(), time.into());
-    object.insert("level".to_owned(), record.level().as_str().to_ascii_lowercase().into());
-    object.insert("target".to_owned(), record.target().into());
-    object.insert("msg".to_owned(), record.args().to_string().into());
+/// A line as a JSON object: that of `core`, with the run and the source.
+fn object(now: DateTime<Utc>, record: &Record<'_>) -> serde_json::Value {
+    let mut object = log_line::object(now, record);
     let run_id = RUN_ID.load(Ordering::Relaxed);
     object.insert("run_id".to_owned(), if run_id > 0 { run_id.into() } else { json!(null) });
     object.insert("source".to_owned(), SOURCE.with_borrow(|source| json!(source)));
-    // What cannot be read is left out: a log line must not be lost for a part of it.
-    let _ = record.key_values().visit(&mut Pairs(&mut object));
     object.into()
-}
-
-/// Takes over what a line adds.
-struct Pairs<'o>(&'o mut Map<String, serde_json::Value>);
-
-impl<'kvs> VisitSource<'kvs> for Pairs<'_> {
-    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
-        let number = value.to_i64().map(serde_json::Value::from);
-        let fraction = || value.to_f64().map(serde_json::Value::from);
-        let value = number.or_else(fraction).unwrap_or_else(|| value.to_string().into());
-        self.0.insert(key.as_str().to_owned(), value);
-        Ok(())
-    }
 }
 
 /// Standard error, with the progress display out of the way.
@@ -122,22 +107,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_an_object_whatever_is_in_it() {
+    fn a_line_names_the_run_and_the_source() {
         set_source("csv");
-        let pairs = [("batch", Value::from(7)), ("file", Value::from("a\"b"))];
-        let record = Record::builder()
-            .args(format_args!("one\ntwo \"three\" \u{1}"))
-            .level(log::Level::Warn)
-            .target("kasparro_etl")
-            .key_values(&pairs)
-            .build();
-        let line = object("now".to_owned(), &record).to_string();
-        assert!(!line.contains('\n'), "{line}");
-        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let record = Record::builder().args(format_args!("read")).target("kasparro_etl").build();
+        let line = object(DateTime::UNIX_EPOCH, &record);
         assert_eq!(
-            read,
-            json!({ "ts": "now", "level": "warn", "target": "kasparro_etl", "msg": "one\ntwo \"three\" \u{1}",
-                    "run_id": null, "source": "csv", "batch": 7, "file": "a\"b" })
+            line,
+            json!({ "ts": "1970-01-01T00:00:00.000Z", "level": "info", "target": "kasparro_etl", "msg": "read",
+                    "run_id": null, "source": "csv" })
         );
     }
 }

@@ -7,7 +7,8 @@ use kasparro_core::store::stats;
 use kasparro_core::store::version::{self, SourceState};
 
 use crate::db::{Connection, Database, ReadError};
-use crate::metrics::{Metrics, Text, escape};
+use crate::edge::Edge;
+use crate::metrics::{Text, escape};
 use crate::params;
 use crate::problem::Problem;
 use crate::snapshot::Snapshots;
@@ -21,19 +22,15 @@ struct SourceTimes {
 }
 
 /// Shows counters of the service and the freshness of the data, as Prometheus text.
-#[utoipa::path(get, path = "/metrics", tag = "service", operation_id = "metrics", responses(
-    (status = 200, description = "Metrics.", body = String, content_type = "text/plain",
-     example = json!("kasparro_db_up 1\n"))
-))]
 pub(crate) async fn show(
     request: HttpRequest,
     database: web::Data<Database>,
-    metrics: web::Data<Metrics>,
+    edge: web::Data<Edge>,
     snapshots: web::Data<Snapshots>,
 ) -> Result<HttpResponse, Problem> {
     params::none(&request)?;
     let mut text = Text::default();
-    metrics.render(&mut text);
+    edge.metrics.render(&mut text);
     // Without the database the counters of the service are still worth having.
     let sources = database.read(times).await;
     text.family("kasparro_db_up", "gauge", "Whether the database answers and its tables fit.");

@@ -42,6 +42,7 @@ pub(crate) const PATTERNS: [&str; 14] = [
 /// What can go wrong on a route that reads the database.
 const READS: &[Code] = &[
     Code::MalformedRequest,
+    Code::ContentTooLarge,
     Code::InvalidParameter,
     Code::Internal,
     Code::DatabaseUnavailable,
@@ -50,7 +51,7 @@ const READS: &[Code] = &[
 ];
 
 /// What can go wrong on a route that answers from memory.
-const ANSWERS: &[Code] = &[Code::MalformedRequest, Code::InvalidParameter];
+const ANSWERS: &[Code] = &[Code::MalformedRequest, Code::ContentTooLarge, Code::InvalidParameter];
 
 /// Registers everything that the OpenAPI document describes.
 pub(crate) fn documented(config: &mut ServiceConfig<'_>) {
@@ -62,13 +63,19 @@ pub(crate) fn documented(config: &mut ServiceConfig<'_>) {
         .service(Endpoint::new(stats::__path_show, stats::show, READS))
         .service(Endpoint::new(stats::__path_summary, stats::summary, READS))
         .service(Endpoint::new(probes::__path_live, probes::live, ANSWERS))
-        .service(Endpoint::new(probes::__path_ready, probes::ready, READS))
-        .service(Endpoint::new(metrics::__path_show, metrics::show, ANSWERS))
+        .service(Endpoint::new(probes::__path_ready, probes::ready, READS).with(&[Code::ShuttingDown]))
         .service(Endpoint::new(problems::__path_show, problems::show, ANSWERS).with(&[Code::UnknownProblem]));
 }
 
-/// Registers the document itself and its reader.
-pub(crate) fn documentation(config: &mut web::ServiceConfig, document: &openapi::Document) {
+/// Registers what the listener for metrics has.
+pub(crate) fn metrics(config: &mut web::ServiceConfig) {
+    config.service(reading("/metrics", metrics::show));
+}
+
+/// Registers the document itself and its reader, unless they are not wanted.
+pub(crate) fn documentation(config: &mut web::ServiceConfig, document: Option<&openapi::Document>) {
+    config.app_data(web::Data::new(root::HasDocs(document.is_some())));
+    let Some(document) = document else { return };
     config
         .app_data(web::Data::new(document.clone()))
         .service(reading("/openapi.json", docs::document))
@@ -79,7 +86,7 @@ pub(crate) fn documentation(config: &mut web::ServiceConfig, document: &openapi:
 
 /// The answer to a path that no route has.
 pub(crate) async fn unknown(_: HttpRequest) -> Result<HttpResponse, Problem> {
-    Err(Problem::new(Code::UnknownRoute, "no route of the service has this path; GET / names the endpoints"))
+    Err(Problem::new(Code::UnknownRoute, "there is nothing at this path; GET / names the endpoints"))
 }
 
 /// A resource that answers GET and HEAD; every other method gets 405 with `Allow`.

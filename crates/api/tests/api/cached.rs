@@ -45,7 +45,7 @@ fn essence(answer: &Answer) -> (u16, String, [Option<String>; 5]) {
 
 /// Waits until the service knows the version, so that what follows is kept.
 fn knows(service: &Service) {
-    service.when("/metrics", |answer| answer.body.contains("kasparro_data_version_known 1\n"));
+    service.when_metrics("kasparro_data_version_known 1");
 }
 
 #[test]

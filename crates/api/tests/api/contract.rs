@@ -36,7 +36,6 @@ fn every_operation_is_described() {
         "/data/{crypto_id}",
         "/health",
         "/livez",
-        "/metrics",
         "/problems/{code}",
         "/readyz",
         "/stats",

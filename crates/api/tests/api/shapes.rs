@@ -206,7 +206,7 @@ fn probes_and_metrics_answer() {
     assert_eq!(service.json("/livez"), json!({"status": "ok"}));
     assert_eq!(service.json("/readyz"), json!({"status": "ok"}));
     service.get("/nowhere/at/all");
-    let text = service.get("/metrics").body;
+    let text = service.metrics();
     for line in [
         "kasparro_db_up 1",
         "kasparro_data_observations{source=\"coinpaprika\"} 2",

@@ -6,10 +6,9 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use actix_web::dev::ServerHandle;
 use actix_web::rt::System;
 use diesel::connection::SimpleConnection;
-use kasparro_api::Config;
+use kasparro_api::{Config, Handle, Listeners};
 use kasparro_core::secret::Secret;
 use kasparro_testkit::database::TestDatabase;
 use serde_json::Value;
@@ -17,7 +16,8 @@ use serde_json::Value;
 /// A service on a free port.
 pub(crate) struct Service {
     address: String,
-    handle: ServerHandle,
+    metrics: String,
+    handle: Handle,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -38,20 +38,20 @@ impl Service {
         config.pool_size = NonZeroUsize::new(4).unwrap();
         config.workers = NonZeroUsize::MIN;
         set(&mut config);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
+        let [public, metrics] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [address, metrics_address] =
+            [&public, &metrics].map(|listener| listener.local_addr().unwrap().to_string());
         let (sender, receiver) = mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let system = System::new();
-            system.block_on(async {
-                let server = kasparro_api::start(&config, listener).unwrap();
-                sender.send(server.handle()).unwrap();
-                server.await.unwrap();
+            for_ever(System::new()).block_on(async {
+                let listeners = Listeners { public, metrics: Some(metrics) };
+                let service = kasparro_api::start(&config, listeners).unwrap();
+                sender.send(service.handle()).unwrap();
+                service.run().await.unwrap();
             });
-            // Its end would wait for reads that a test holds up for ever.
-            std::mem::forget(system);
         });
-        Self { address, handle: receiver.recv().unwrap(), thread: Some(thread) }
+        let handle = receiver.recv().unwrap();
+        Self { address, metrics: metrics_address, handle, thread: Some(thread) }
     }
 
     /// GET, whatever the status.
@@ -73,9 +73,38 @@ impl Service {
         }
     }
 
+    /// Asks again and again until the metrics have a line.
+    #[track_caller]
+    pub(crate) fn when_metrics(&self, line: &str) {
+        let begun = Instant::now();
+        while !self.metrics().lines().any(|shown| shown == line) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{line} is not in {}", self.metrics());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Any request without a body.
     pub(crate) fn request(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
         raw_request(&self.address, method, path, headers)
+    }
+
+    /// Where it listens, as host and port.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Stops it without losing a request, in the background.
+    pub(crate) fn stop_gently(&self, announced: bool) -> JoinHandle<()> {
+        let handle = self.handle.clone();
+        std::thread::spawn(move || for_ever(System::new()).block_on(handle.stop_gently(announced)))
+    }
+
+    /// The text of `/metrics`.
+    #[track_caller]
+    pub(crate) fn metrics(&self) -> String {
+        let answer = raw_request(&self.metrics, "GET", "/metrics", &[]);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body
     }
 
     /// GET, which must answer 200.
@@ -89,11 +118,18 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        drop(self.handle.stop(false));
+        drop(self.handle.stop_at_once());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
+}
+
+/// A runtime that is not ended with its thread: that would wait for reads that a test holds up for ever, and the
+/// threads of workers that end later would find half of it gone.
+fn for_ever(system: actix_web::rt::SystemRunner) -> &'static actix_web::rt::SystemRunner {
+    std::mem::forget(System::current());
+    Box::leak(Box::new(system))
 }
 
 /// What the service answered.
