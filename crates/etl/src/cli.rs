@@ -131,12 +131,15 @@ pub(crate) struct Options {
     /// Sources to read, separated by commas: coinpaprika, coingecko, csv. Default: both APIs, and csv when there is a CSV_FILE_PATH
     #[arg(long, global = true, env = "KASPARRO_SOURCES", value_name = "LIST")]
     pub(crate) sources: Option<String>,
-    /// A CSV file, several separated by commas, or a folder
+    /// A CSV file (also packed with gzip), several separated by commas, or a folder
     #[arg(long = "csv", global = true, env = "CSV_FILE_PATH", value_name = "PATH")]
     pub(crate) csv_file_path: Option<String>,
     /// Time of rows that carry none (RFC 3339); default: when the file was first read
     #[arg(long, global = true, env = "CSV_AS_OF", value_name = "TIME")]
     pub(crate) csv_as_of: Option<String>,
+    /// A TOML file that declares what CSV files do not say themselves: columns, delimiter, decimal comma, form of times, encoding
+    #[arg(long, global = true, env = "CSV_MAP", value_name = "FILE")]
+    pub(crate) csv_map: Option<String>,
     /// Records of a CSV file in one transaction [default: 20000]
     #[arg(long, global = true, env = "BATCH_SIZE", value_name = "N")]
     pub(crate) batch_size: Option<String>,

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -13,6 +14,7 @@ use crate::cli::Options;
 use crate::http::{Ledger, Policy, Taping};
 use crate::logging::Format;
 use crate::sources;
+use crate::sources::csv::CsvMap;
 use crate::sources::endpoint::Endpoint;
 
 /// Everything that a run is told.
@@ -22,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) sources: Vec<String>,
     pub(crate) csv_paths: Vec<PathBuf>,
     pub(crate) csv_as_of: Option<DateTime<Utc>>,
+    /// What is declared about CSV files.
+    pub(crate) csv_map: Arc<CsvMap>,
     pub(crate) batch_size: usize,
     pub(crate) coinpaprika: Endpoint,
     pub(crate) coingecko: Endpoint,
@@ -82,6 +86,7 @@ impl Settings {
                 options.csv_as_of.as_deref(),
                 "a time such as 2026-01-31T00:00:00Z",
             ),
+            csv_map: check.csv_map(options.csv_map.as_deref()),
             batch_size: check.number("BATCH_SIZE", options.batch_size.as_deref(), 20_000, 1..=100_000),
             coinpaprika,
             coingecko,
@@ -223,6 +228,21 @@ impl Check {
             self.problems.push(format!("{name}: {text:?} is not {wanted}"));
         }
         parsed
+    }
+
+    fn csv_map(&mut self, file: Option<&str>) -> Arc<CsvMap> {
+        let Some(file) = given(file) else { return Arc::default() };
+        let mut complain = |problem: &str| {
+            self.problems.push(format!("CSV_MAP: {file}: {problem}"));
+            Arc::default()
+        };
+        match std::fs::read_to_string(file) {
+            Err(error) => complain(&format!("it cannot be read: {error}")),
+            Ok(text) => match text.parse::<CsvMap>() {
+                Ok(map) => Arc::new(map),
+                Err(problems) => complain(&problems.join("; ")),
+            },
+        }
     }
 
     fn secret(&mut self, name: &str) -> Option<Secret> {

@@ -14,7 +14,7 @@ use crate::database;
 use crate::failure::SourceError;
 use crate::load::Ready;
 use crate::source::{Extracted, Provenance, RawBatch};
-use crate::sources::csv::{BEGINNING_BYTES, Layout, layout_of};
+use crate::sources::csv::{BEGINNING_BYTES, CsvMap, Layout, layout_of};
 
 /// Which kept bytes are read again.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub(super) struct Kept {
     cursor: serde_json::Value,
     files: HashMap<i64, csv_file::FileState>,
     layouts: HashMap<(i64, i32), Arc<Layout>>,
+    /// What is declared about CSV files today.
+    map: Arc<CsvMap>,
 }
 
 impl Kept {
@@ -41,6 +43,7 @@ impl Kept {
         mut connection: PgConnection,
         source: &str,
         selection: &Selection,
+        map: Arc<CsvMap>,
     ) -> Result<Self, SourceError> {
         let mut found = || -> QueryResult<_> {
             let keys = match selection {
@@ -52,7 +55,7 @@ impl Kept {
         };
         let (keys, cursor) = found().map_err(|error| database::failure(&error))?;
         let (files, layouts) = (HashMap::new(), HashMap::new());
-        Ok(Self { connection, keys: keys.into_iter(), cursor, files, layouts })
+        Ok(Self { connection, keys: keys.into_iter(), cursor, files, layouts, map })
     }
 
     fn read(&mut self, key: RawKey) -> Result<RawBatch, SourceError> {
@@ -115,7 +118,7 @@ impl Kept {
         }
         let beginning = kept::beginning(&mut self.connection, file_id, generation, BEGINNING_BYTES)
             .map_err(|error| database::failure(&error))?;
-        let layout = Arc::new(layout_of(path, &beginning)?);
+        let layout = Arc::new(layout_of(path, &beginning, &self.map)?);
         self.layouts.insert((file_id, generation), Arc::clone(&layout));
         Ok(layout)
     }

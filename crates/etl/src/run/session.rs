@@ -1,5 +1,6 @@
 //! The loading side of one source: a connection, the loader that writes over it, and what is tried again.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use diesel::connection::{SimpleConnection, TransactionManager};
@@ -143,7 +144,7 @@ impl Session {
         let settings = &assignment.settings;
         let connection =
             database::connect(&assignment.database_url, settings.database_wait, &assignment.cancel)?;
-        Kept::open(connection, &assignment.name, selection)
+        Kept::open(connection, &assignment.name, selection, Arc::clone(&assignment.settings.csv_map))
     }
 
     /// Writes one batch exactly once, also when the confirmation of its commit is lost.

@@ -60,7 +60,9 @@ pub(crate) const REGISTRY: &[Registration] = &[
     },
     Registration {
         name: csv::NAME,
-        open: |settings| csv::open(&settings.csv_paths, settings.batch_size, settings.csv_as_of),
+        open: |settings| {
+            csv::open(&settings.csv_paths, settings.batch_size, settings.csv_as_of, &settings.csv_map)
+        },
         // Files are read without a call.
         policy: |settings| Policy {
             ledger: None,

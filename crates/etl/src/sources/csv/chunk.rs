@@ -61,10 +61,6 @@ impl<R: Read> Chunker<R> {
         Self { input, remaining, at_start: false, scanner, buffer: Vec::new(), taken: 0, scanned: 0 }
     }
 
-    pub(super) fn input(&self) -> &R {
-        &self.input
-    }
-
     /// Lines behind the last chunk that hold nothing.
     pub(super) fn blank_lines_ahead(&self) -> u64 {
         let is_line_end = |byte: &u8| matches!(byte, b'\r' | b'\n');

@@ -5,24 +5,36 @@ use std::collections::HashSet;
 
 use super::columns::Role;
 use super::head::Head;
+use super::map::GivenCoin;
 
-/// The columns that say which coin a row is about; at least one is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What says which coin a row is about: columns, or what is declared for all rows; at least one is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CoinColumns {
     pub(super) id: Option<usize>,
     pub(super) name: Option<usize>,
     pub(super) symbol: Option<usize>,
+    pub(super) given: GivenCoin,
 }
+
+/// Said of a file that does not tell which coin its rows are about, with the way out.
+pub(super) const NO_COIN: &str = "no column that says which coin a row is about (such as id, name or symbol); if all of it is \
+     about one coin, declare it in a CSV map (CSV_MAP): [file.coin] id = \"bitcoin\"";
 
 impl CoinColumns {
     /// Chooses them by name and by what they hold.
     ///
     /// # Errors
     /// A sentence when the prices are not in dollars, or when no column is left.
-    pub(super) fn of(head: &Head, warnings: &mut Vec<String>) -> Result<Self, String> {
+    pub(super) fn of(head: &Head, given: &GivenCoin, warnings: &mut Vec<String>) -> Result<Self, String> {
         let dollars = currency_columns(head)?;
         let name = head.columns.of_role(Role::Name).find(|column| !dollars.contains(column));
         let symbol = head.columns.of_role(Role::Symbol).next();
+        if given.is_some() {
+            // Only what is not given is taken from columns, and no id: the file is about this coin.
+            let name = name.filter(|_| given.name.is_none());
+            let symbol = symbol.filter(|_| given.symbol.is_none());
+            return Ok(Self { id: None, name, symbol, given: given.clone() });
+        }
         if let Some(symbol) = symbol {
             refuse_pairs(head, symbol)?;
         }
@@ -37,16 +49,24 @@ impl CoinColumns {
             !counts
         });
         if id.or(name).or(symbol).is_none() {
-            return Err("it has no column that says which coin a row is about (such as id, name or symbol)"
-                .to_owned());
+            return Err(format!("it has {NO_COIN}"));
         }
-        Ok(Self { id, name, symbol })
+        Ok(Self { id, name, symbol, given: GivenCoin::default() })
+    }
+
+    /// Id, name and symbol of a row, from the trimmed texts of its cells.
+    pub(super) fn texts<'c>(&'c self, cell: impl Fn(usize) -> &'c str) -> [&'c str; 3] {
+        let text = |given: &'c Option<String>, column: Option<usize>| {
+            given.as_deref().unwrap_or_else(|| column.map_or("", &cell))
+        };
+        let given = &self.given;
+        [text(&given.id, self.id), text(&given.name, self.name), text(&given.symbol, self.symbol)]
     }
 
     /// The id of the coin, from the trimmed texts of the cells: the id as sent, else `symbol-name`, else what
     /// there is of the two. Empty when the cells are.
     pub(super) fn crypto_id<'c>(&self, id: &'c str, name: &str, symbol: &str) -> Cow<'c, str> {
-        if self.id.is_some() {
+        if self.id.is_some() || self.given.id.is_some() {
             return Cow::Borrowed(id);
         }
         let mut made = String::with_capacity(symbol.len() + name.len() + 1);
@@ -131,9 +151,11 @@ fn is_row_number(head: &Head, column: usize, coin: Option<usize>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::csv::map::Declared;
 
     fn columns(text: &str) -> Result<CoinColumns, String> {
-        CoinColumns::of(&Head::read(text.as_bytes(), true).unwrap(), &mut Vec::new())
+        let head = Head::read(text.as_bytes(), true, &Declared::default()).unwrap();
+        CoinColumns::of(&head, &GivenCoin::default(), &mut Vec::new())
     }
 
     #[test]

@@ -1,18 +1,27 @@
 //! Which column may hold what, by its name.
 
+use serde::Deserialize;
+
+use super::map::Declared;
 use super::records::trim;
 
-/// What a column can stand for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a column can stand for; in a CSV map by the name of the unified record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Role {
     Id,
     Name,
     Symbol,
     /// Not a column of ours: in what the prices are.
+    #[serde(skip)]
     Currency,
+    #[serde(rename = "price_usd")]
     Price,
+    #[serde(rename = "market_cap_usd")]
     MarketCap,
+    #[serde(rename = "volume_24h_usd")]
     Volume,
+    #[serde(rename = "change_24h_percent")]
     Change,
     Rank,
     CirculatingSupply,
@@ -153,6 +162,8 @@ const NAMES: [(Role, &[&str]); 13] = [
 #[derive(Clone, Debug)]
 pub(super) struct Columns {
     found: Vec<(Role, usize, usize)>,
+    /// The coin is declared for the file as a whole.
+    coin_is_given: bool,
 }
 
 impl Columns {
@@ -168,7 +179,27 @@ impl Columns {
             }
         }
         found.sort_by_key(|(_, priority, index)| (*priority, *index));
-        Self { found }
+        Self { found, coin_is_given: false }
+    }
+
+    /// Lets what is declared prevail over the names.
+    ///
+    /// # Errors
+    /// The header of a declared column that is not there.
+    pub(super) fn declare(&mut self, declared: &Declared, header: &[String]) -> Result<(), String> {
+        for (role, name) in &declared.columns {
+            self.found.retain(|(other, ..)| other != role);
+            if name.is_empty() {
+                continue;
+            }
+            let Some(index) = header.iter().position(|cell| cell == trim(name)) else {
+                return Err(name.clone());
+            };
+            self.found.retain(|(.., other)| *other != index);
+            self.found.push((*role, 0, index));
+        }
+        self.coin_is_given = declared.coin.is_some();
+        Ok(())
     }
 
     /// The columns that may have a role, the most telling name first.
@@ -183,7 +214,8 @@ impl Columns {
 
     /// Whether any column names a coin.
     pub(super) fn has_coin(&self) -> bool {
-        [Role::Id, Role::Name, Role::Symbol].into_iter().any(|role| self.of_role(role).next().is_some())
+        let named = |role| self.of_role(role).next().is_some();
+        self.coin_is_given || [Role::Id, Role::Name, Role::Symbol].into_iter().any(named)
     }
 
     /// Two columns that would be the same one.

@@ -1,7 +1,6 @@
 //! Reads what is new in one file.
 
 use std::fs::File;
-use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,10 +11,12 @@ use sha2::{Digest, Sha256};
 
 use super::chunk::{Chunk, ChunkError, Chunker, RECORD_BYTES};
 use super::layout::Layout;
+use super::map::{CsvMap, Declared};
 use super::paths::{Stat, cannot_read, inspect, shrunk};
 use super::resume::{as_count, as_size, seal, start};
 use super::scanner::line_ends;
 use super::survey::{find_layout, refuse_history};
+use super::text::{Input, Text};
 use super::time::to_micros;
 use crate::failure::{FailureKind, SourceError};
 use crate::signal::Cancel;
@@ -27,6 +28,8 @@ pub(super) struct Plan {
     pub(super) batch_size: usize,
     /// The declared time of rows without one.
     pub(super) as_of: Option<DateTime<Utc>>,
+    /// What is declared about the files.
+    pub(super) map: Arc<CsvMap>,
     pub(super) clock: Clock,
     pub(super) cancel: Cancel,
 }
@@ -53,7 +56,8 @@ pub(super) enum Opened {
 /// A file that is being read.
 pub(super) struct FileReader {
     path: PathBuf,
-    chunker: Chunker<File>,
+    text: Text,
+    chunker: Chunker<Input>,
     layout: Arc<Layout>,
     /// The file before it was read.
     stat: Stat,
@@ -77,26 +81,40 @@ impl FileReader {
         if known.is_some_and(|state| stat.is_that_of(state)) {
             return Ok(Opened::Unchanged);
         }
-        let mut file = File::open(path).map_err(|error| cannot_read(path, &error))?;
+        let file = File::open(path).map_err(|error| cannot_read(path, &error))?;
         let metadata = file.metadata().map_err(|error| cannot_read(path, &error))?;
         let stat = Stat::of(path, &metadata)?;
+        let undeclared = Declared::default();
+        let declared = plan.map.of(path).unwrap_or(&undeclared);
+        let text = Text::open(path, file, stat.size, declared.encoding, plan)?;
         let now = to_micros(plan.clock.now());
-        let (mut state, hasher) = start(path, &mut file, known, &stat, plan, now)?;
-        if state.read_bytes > 0 && as_size(state.read_bytes) == stat.size {
+        let as_of = declared.as_of.or(plan.as_of);
+        let (mut state, hasher) = start(path, &text, known, &stat, as_of, plan, now)?;
+        if state.read_bytes > 0 && as_size(state.read_bytes) == text.size {
             seal(&mut state, &stat);
             return Ok(Opened::NothingNew(state));
         }
-        let Some(layout) = find_layout(path, &mut file, &stat)? else {
+        let Some(layout) = find_layout(path, &text, declared)? else {
             seal(&mut state, &stat);
             return Ok(Opened::NothingNew(state));
         };
         if layout.time.is_none() {
-            refuse_history(path, &mut file, &stat, &layout, plan)?;
+            refuse_history(path, &text, &layout, plan)?;
         }
-        let chunker = chunker_at(path, file, as_size(state.read_bytes), stat.size, &layout)?;
+        let chunker = chunker_at(path, &text, as_size(state.read_bytes), &layout)?;
         let fetched_at = if layout.time.is_none() { state.as_of } else { now };
         let (path, layout, grown) = (path.to_owned(), Arc::new(layout), state.read_bytes > 0);
-        Ok(Opened::Reading(Box::new(Self { path, chunker, layout, stat, state, hasher, fetched_at, grown })))
+        Ok(Opened::Reading(Box::new(Self {
+            path,
+            text,
+            chunker,
+            layout,
+            stat,
+            state,
+            hasher,
+            fetched_at,
+            grown,
+        })))
     }
 
     /// The next batch; `None` at the end of the file.
@@ -106,11 +124,11 @@ impl FileReader {
     pub(super) fn next(&mut self, plan: &Plan) -> Result<Option<Extracted>, SourceError> {
         loop {
             plan.go_on()?;
-            let header = usize::from(self.state.read_bytes == 0);
+            let header = if self.state.read_bytes == 0 { self.layout.header_records } else { 0 };
             let chunk = self.chunker.next(plan.batch_size.saturating_add(header));
             let Some(mut chunk) = chunk.map_err(|error| self.chunk_error(error))? else { return Ok(None) };
             let first_byte = as_size(self.state.read_bytes);
-            let is_last = first_byte + chunk.bytes.len() as u64 == self.stat.size;
+            let is_last = first_byte + chunk.bytes.len() as u64 == self.text.size;
             let held_back = chunk.tail > 0 && self.may_be_unfinished(plan)?;
             if held_back {
                 chunk.bytes.truncate(chunk.bytes.len() - chunk.tail);
@@ -136,7 +154,7 @@ impl FileReader {
     /// that was cut off would stay for ever, so it has to wait in a file that grows until that is at rest.
     fn may_be_unfinished(&self, plan: &Plan) -> Result<bool, SourceError> {
         const YOUNG_NS: u64 = 60 * 1_000_000_000;
-        let metadata = self.chunker.input().metadata().map_err(|error| cannot_read(&self.path, &error))?;
+        let metadata = self.text.metadata().map_err(|error| cannot_read(&self.path, &error))?;
         let changed = Stat::of(&self.path, &metadata)? != self.stat;
         let now = plan.clock.now().timestamp_nanos_opt().unwrap_or(i64::MAX);
         let young = now.saturating_sub(self.stat.modified_ns).unsigned_abs() < YOUNG_NS;
@@ -144,14 +162,14 @@ impl FileReader {
     }
 
     /// Counts a chunk as loaded, but for a last line without an end. As long as the file is not read to its end
-    /// its size is stored as what was read, so that a run which is killed leaves a file that looks changed.
+    /// no size is stored, so that a run which is killed leaves a file that looks changed.
     fn advance(&mut self, chunk: &Chunk) {
         let ended = &chunk.bytes[..chunk.bytes.len() - chunk.tail];
         self.hasher.update(ended);
         self.state.read_bytes += as_count(ended.len() as u64);
         self.state.read_lines += as_count(line_ends(ended));
         self.state.prefix_sha256 = self.hasher.clone().finalize().to_vec();
-        self.state.size_bytes = self.state.read_bytes;
+        self.state.size_bytes = 0;
     }
 
     fn batch(&self, chunk: Chunk, first_byte: u64, first_line: i64) -> RawBatch {
@@ -196,16 +214,10 @@ impl FileReader {
     }
 }
 
-fn chunker_at(
-    path: &Path,
-    mut file: File,
-    start: u64,
-    size: u64,
-    layout: &Layout,
-) -> Result<Chunker<File>, SourceError> {
-    file.seek(SeekFrom::Start(start)).map_err(|error| cannot_read(path, &error))?;
+fn chunker_at(path: &Path, text: &Text, start: u64, layout: &Layout) -> Result<Chunker<Input>, SourceError> {
+    let input = text.reader(start).map_err(|error| cannot_read(path, &error))?;
     if start > 0 {
-        return Ok(Chunker::resumed(file, size - start, layout.delimiter));
+        return Ok(Chunker::resumed(input, text.size - start, layout.delimiter));
     }
-    Ok(Chunker::from_start(file, size, layout.delimiter))
+    Ok(Chunker::from_start(input, text.size, layout.delimiter))
 }

@@ -2,7 +2,9 @@
 
 use ::csv::ByteRecord;
 
+use super::coin::NO_COIN;
 use super::columns::Columns;
+use super::map::Declared;
 use super::records::{BOM, Records, is_blank, trim};
 use super::scanner::{Scanner, line_ends};
 
@@ -11,10 +13,15 @@ pub(super) const HEAD_BYTES: usize = 1024 * 1024;
 
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
+/// Lines of a single cell that may stand above the header, such as the address of the publisher.
+const MOST_TITLES: usize = 3;
+
 /// What the beginning of a file shows.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) delimiter: u8,
+    /// Records above the first row: the header and what stands above it.
+    pub(super) header_records: usize,
     /// The names of the columns, trimmed.
     pub(super) header: Vec<String>,
     pub(super) columns: Columns,
@@ -45,20 +52,20 @@ impl Head {
     ///
     /// # Errors
     /// A sentence when they are no CSV file with a coin and a price.
-    pub(super) fn read(bytes: &[u8], whole: bool) -> Result<Self, String> {
+    pub(super) fn read(bytes: &[u8], whole: bool, declared: &Declared) -> Result<Self, String> {
         check_encoding(bytes)?;
         let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes);
-        let (delimiter, header, columns) = choose_header(bytes)?;
+        let Reading { delimiter, header_records, header, columns } = choose_header(bytes, declared)?;
         let complete = complete_records(bytes, delimiter);
         if complete == 0 && !whole {
             return Err(format!("its first record does not end within {HEAD_BYTES} bytes"));
         }
-        let (mut rows, mut has_unreadable_rows) = read_rows(&bytes[..complete], delimiter);
+        let (mut rows, mut has_unreadable_rows) = read_rows(&bytes[..complete], delimiter, header_records);
         if rows.is_empty() && whole {
             // Perhaps a last line without an end, which a writer may not have finished.
-            (rows, has_unreadable_rows) = read_rows(bytes, delimiter);
+            (rows, has_unreadable_rows) = read_rows(bytes, delimiter, header_records);
         }
-        Ok(Self { delimiter, header, columns, rows, has_unreadable_rows })
+        Ok(Self { delimiter, header_records, header, columns, rows, has_unreadable_rows })
     }
 
     /// The trimmed cells of a column.
@@ -72,9 +79,6 @@ fn check_encoding(bytes: &[u8]) -> Result<(), String> {
     if bytes.is_empty() {
         return Err("it is empty: there is not even a header".to_owned());
     }
-    if begins(b"\x1F\x8B") {
-        return Err("it is compressed with gzip; unpack it first (gunzip)".to_owned());
-    }
     if begins(b"PK\x03\x04") {
         return Err("it is a ZIP archive or a spreadsheet; unpack it, or save it as CSV (UTF-8)".to_owned());
     }
@@ -82,49 +86,119 @@ fn check_encoding(bytes: &[u8]) -> Result<(), String> {
     let nuls = |parity: usize| start.iter().skip(parity).step_by(2).filter(|byte| **byte == 0).count();
     let (even, odd) = (nuls(0), nuls(1));
     let every_second = even.max(odd) * 5 > start.len() && even.min(odd) * 10 < even.max(odd);
-    if begins(b"\xFF\xFE") || begins(b"\xFE\xFF") || every_second {
-        return Err("it is encoded in UTF-16; save it as UTF-8".to_owned());
+    if every_second {
+        let label = if odd > even { "utf-16le" } else { "utf-16be" };
+        return Err(format!(
+            "it seems to be encoded in UTF-16; save it as UTF-8, or declare it in a CSV map (CSV_MAP): encoding = \"{label}\""
+        ));
     }
     Ok(())
 }
 
-/// The delimiter under which the first record names a coin and a price, and that record.
-fn choose_header(bytes: &[u8]) -> Result<(u8, Vec<String>, Columns), String> {
-    let mut readings = Vec::new();
-    for delimiter in DELIMITERS {
-        let header = read_header(bytes, delimiter)?;
-        let columns = Columns::of(&header);
-        readings.push((delimiter, header, columns));
-    }
-    let plausible = readings.iter().filter(|(.., columns)| columns.suffice()).count();
-    if plausible > 1 {
-        return Err("its header can be read with more than one delimiter".to_owned());
-    }
-    if plausible == 0 {
-        readings.sort_by_key(|(_, header, _)| std::cmp::Reverse(header.len()));
-        return Err(readings
-            .first()
-            .map_or_else(String::new, |(_, header, columns)| what_is_missing(header, columns)));
-    }
-    readings.into_iter().find(|(.., columns)| columns.suffice()).ok_or_else(String::new)
+/// A way to read the beginning.
+struct Reading {
+    delimiter: u8,
+    header_records: usize,
+    header: Vec<String>,
+    columns: Columns,
 }
 
-fn read_header(bytes: &[u8], delimiter: u8) -> Result<Vec<String>, String> {
+/// The delimiter under which the first record names a coin and a price, and that record.
+fn choose_header(bytes: &[u8], declared: &Declared) -> Result<Reading, String> {
+    let skips = declared.skip_lines.map_or(0..=MOST_TITLES, |lines| lines..=lines);
+    let mut missing = None;
+    for skip in skips {
+        let readings = readings(bytes, declared, skip)?;
+        let titles_only = readings.iter().all(|reading| reading.header.len() == 1);
+        match plausible(readings)? {
+            Ok(reading) => return Ok(reading),
+            Err(what) => _ = missing.get_or_insert(what),
+        }
+        if !titles_only {
+            break;
+        }
+    }
+    Err(missing.unwrap_or_default())
+}
+
+/// The header under every delimiter that it may have.
+fn readings(bytes: &[u8], declared: &Declared, skip: usize) -> Result<Vec<Reading>, String> {
+    let delimiters = declared.delimiter.map_or(DELIMITERS.to_vec(), |delimiter| vec![delimiter]);
+    let reading = |delimiter| {
+        let first = read_header(bytes, delimiter, skip)?;
+        let (header, header_records) = match &declared.header {
+            // The delimiter is the one that makes as many cells as there are names.
+            Some(names) if names.len() == first.len() => (names.clone(), skip),
+            Some(_) => (Vec::new(), skip),
+            None => (first, skip + 1),
+        };
+        let mut columns = Columns::of(&header);
+        let known = columns.declare(declared, &header);
+        let reading = Reading { delimiter, header_records, header, columns };
+        Ok((reading, known.err()))
+    };
+    let readings: Vec<(Reading, Option<String>)> =
+        delimiters.into_iter().map(reading).collect::<Result<_, String>>()?;
+    if let Some(names) =
+        declared.header.as_ref().filter(|_| readings.iter().all(|(r, _)| r.header.is_empty()))
+    {
+        return Err(format!(
+            "the CSV map names {} columns, but its first line does not have as many cells",
+            names.len()
+        ));
+    }
+    // Under a wrong delimiter no declared column is found either.
+    if let Some((reading, Some(name))) = readings
+        .iter()
+        .filter(|_| readings.iter().all(|(_, unknown)| unknown.is_some()))
+        .max_by_key(|(reading, _)| reading.header.len())
+    {
+        return Err(format!(
+            "the CSV map names the column {name:?}, which it does not have; its columns are {}",
+            listed(&reading.header)
+        ));
+    }
+    Ok(readings.into_iter().filter(|(_, unknown)| unknown.is_none()).map(|(reading, _)| reading).collect())
+}
+
+/// The one reading that makes sense, else what all of them lack.
+fn plausible(mut readings: Vec<Reading>) -> Result<Result<Reading, String>, String> {
+    let suffices = |reading: &Reading| reading.columns.suffice();
+    match readings.iter().filter(|reading| suffices(reading)).count() {
+        0 => {
+            let widest = readings.iter().max_by_key(|reading| reading.header.len());
+            Ok(Err(widest.map_or_else(String::new, |reading| what_is_missing(&reading.header, &reading.columns))))
+        }
+        1 => Ok(readings.iter().position(suffices).map(|at| readings.swap_remove(at)).ok_or_else(String::new)),
+        _ => Err("its header can be read with more than one delimiter; declare it in a CSV map (CSV_MAP): delimiter = \";\"".to_owned()),
+    }
+}
+
+fn read_header(bytes: &[u8], delimiter: u8, skip: usize) -> Result<Vec<String>, String> {
     let mut records = Records::new(bytes, delimiter);
+    for _ in 0..skip {
+        records.next().map_err(|error| error.to_string())?;
+    }
     let record = records.next().map_err(|error| error.to_string())?;
-    let record = record.ok_or("it holds nothing but blank lines")?;
-    let cell = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+    let Some(record) = record else {
+        // The lines above it may be all there is.
+        return if skip == 0 { Err("it holds nothing but blank lines".to_owned()) } else { Ok(Vec::new()) };
+    };
+    let cell = |bytes: &[u8]| {
+        match std::str::from_utf8(bytes) {
         Ok(text) if !text.contains('\0') => Ok(trim(trim(text).trim_matches('"')).to_owned()),
-        _ => Err("its header is not UTF-8 text; save it as UTF-8".to_owned()),
+        _ => Err("its header is not UTF-8 text; save it as UTF-8, or declare its encoding in a CSV map (CSV_MAP): encoding = \"windows-1252\"".to_owned()),
+    }
     };
     record.iter().map(cell).collect()
 }
 
 fn what_is_missing(header: &[String], columns: &Columns) -> String {
     let missing = if columns.has_coin() {
-        "no column with a price in US dollars (such as price_usd, price, current_price or close)"
+        "no column with a price in US dollars (such as price_usd, price, current_price or close); if one of them is, declare it \
+         in a CSV map (CSV_MAP): [file.columns] price_usd = \"...\""
     } else {
-        "no column that says which coin a row is about (such as id, name or symbol)"
+        NO_COIN
     };
     format!("it has {missing}; its columns are {}", listed(header))
 }
@@ -148,20 +222,20 @@ fn complete_records(bytes: &[u8], delimiter: u8) -> usize {
 }
 
 /// The rows that can be read, and whether there are others.
-fn read_rows(bytes: &[u8], delimiter: u8) -> (Vec<Row>, bool) {
+fn read_rows(bytes: &[u8], delimiter: u8, header_records: usize) -> (Vec<Row>, bool) {
     let mut records = Records::new(bytes, delimiter);
     let (mut rows, mut line, mut counted) = (Vec::new(), 1, 0);
-    let (mut header, mut unreadable) = (true, false);
+    let (mut above, mut unreadable) = (header_records, false);
     while let Ok(Some(record)) = records.next() {
         let cells = record.clone();
         line += line_ends(&bytes[counted..records.start()]);
         counted = records.start();
         let readable = cells.iter().all(|cell| std::str::from_utf8(cell).is_ok());
         unreadable |= !readable;
-        if !header && readable && !is_blank(&cells) {
+        if above == 0 && readable && !is_blank(&cells) {
             rows.push(Row { line, cells });
         }
-        header = false;
+        above = above.saturating_sub(1);
     }
     (rows, unreadable)
 }
@@ -170,8 +244,12 @@ fn read_rows(bytes: &[u8], delimiter: u8) -> (Vec<Row>, bool) {
 mod tests {
     use super::*;
 
+    fn read(bytes: &[u8], whole: bool) -> Result<Head, String> {
+        Head::read(bytes, whole, &Declared::default())
+    }
+
     fn refusal(bytes: &[u8]) -> String {
-        Head::read(bytes, true).unwrap_err()
+        read(bytes, true).unwrap_err()
     }
 
     #[test]
@@ -183,7 +261,7 @@ mod tests {
             ("id|price\na|1\n", b'|'),
             ("coin,\tprice\nBitcoin,\t$1,\n", b','),
         ] {
-            let head = Head::read(text.as_bytes(), true).unwrap();
+            let head = read(text.as_bytes(), true).unwrap();
             assert_eq!(head.delimiter, delimiter, "{text}");
             assert_eq!(head.rows.len(), 1);
         }
@@ -192,10 +270,10 @@ mod tests {
     #[test]
     fn rows_know_their_lines() {
         let head =
-            Head::read(b"\xEF\xBB\xBF\r\nid,price\r\n\r\n\"a\r\nb\",1\r\n,,\r\nc,2\r\nhalf,3", true).unwrap();
+            read(b"\xEF\xBB\xBF\r\nid,price\r\n\r\n\"a\r\nb\",1\r\n,,\r\nc,2\r\nhalf,3", true).unwrap();
         let rows: Vec<_> = head.rows.iter().map(|row| (row.line, row.cell(0), row.cell(1))).collect();
         assert_eq!(rows, [(4, "a\r\nb", "1"), (7, "c", "2")]);
-        let only = Head::read(b"id,price\na,1", true).unwrap();
+        let only = read(b"id,price\na,1", true).unwrap();
         assert_eq!(only.rows.len(), 1);
     }
 
@@ -203,10 +281,7 @@ mod tests {
     fn what_is_no_text_is_refused_by_name() {
         assert!(refusal(b"").contains("empty"));
         assert!(refusal(b"\n\n").contains("blank lines"));
-        assert!(refusal(b"\x1F\x8B\x08\x00").contains("gzip"));
         assert!(refusal(b"PK\x03\x04....").contains("spreadsheet"));
-        assert!(refusal(b"\xFF\xFEi\0d\0,\0").contains("UTF-16"));
-        assert!(refusal(b"\xFE\xFF\0i\0d\0,").contains("UTF-16"));
         assert!(refusal(b"i\0d\0,\0p\0r\0i\0c\0e\0\n\0").contains("UTF-16"));
         assert!(refusal(b"id,price,caf\xE9\n").contains("UTF-8"));
     }
@@ -223,6 +298,6 @@ mod tests {
     #[test]
     fn a_header_without_an_end_is_refused() {
         let endless = [b"id,price,\"".to_vec(), vec![b'x'; 1000]].concat();
-        assert!(Head::read(&endless, false).unwrap_err().contains("does not end"));
+        assert!(read(&endless, false).unwrap_err().contains("does not end"));
     }
 }

@@ -1,22 +1,46 @@
 //! What the columns of a file hold: decided once, from its beginning, before any row is loaded.
 
+use chrono::{DateTime, Utc};
+
 use super::coin::CoinColumns;
 use super::columns::{Role, says_percent};
+use super::declared_time::DeclaredTime;
 use super::head::Head;
-use super::number::{Shape, Style, shape};
+use super::map::{ChangeUnit, Declared};
+use super::number::{Notation, Shape, Style, shape, shape_in};
 use super::time::{FormError, TimeForm, is_time_of_day};
 
 /// How the rows of a file are to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     pub(super) delimiter: u8,
+    /// Records above the first row.
+    pub(super) header_records: usize,
     /// The names of the columns as sent, without the blanks around them.
     pub(super) header: Vec<String>,
     pub(super) coin: CoinColumns,
     /// `None` when the file is a snapshot without times.
-    pub(super) time: Option<(usize, TimeForm)>,
+    pub(super) time: Option<(usize, Time)>,
     pub(super) figures: Figures,
     pub(super) style: Style,
+}
+
+/// How a column writes times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Time {
+    /// Found out from its cells.
+    Seen(TimeForm),
+    Declared(DeclaredTime),
+}
+
+impl Time {
+    /// Reads a trimmed cell.
+    pub(super) fn read(&self, text: &str) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Seen(form) => form.read(text),
+            Self::Declared(form) => form.read(text),
+        }
+    }
 }
 
 /// The columns of the figures.
@@ -38,6 +62,8 @@ pub(super) struct Change {
     pub(super) column: usize,
     /// The name of the column does not say per cent, so every cell must.
     pub(super) needs_sign: bool,
+    /// It is declared to hold fractions: 0.015 is 1.5 %.
+    pub(super) is_fraction: bool,
 }
 
 impl Layout {
@@ -45,21 +71,26 @@ impl Layout {
     ///
     /// # Errors
     /// A sentence when the file cannot be read without guessing.
-    pub(super) fn of(head: &Head, warnings: &mut Vec<String>) -> Result<Self, String> {
+    pub(super) fn of(head: &Head, declared: &Declared, warnings: &mut Vec<String>) -> Result<Self, String> {
         if let Some((first, second)) = head.columns.duplicate() {
             return Err(format!(
-                "the columns {} ({:?}) and {} ({:?}) mean the same; leave one of them",
+                "the columns {} ({:?}) and {} ({:?}) mean the same; leave one of them, or declare in a CSV map (CSV_MAP) \
+                 which one counts: [file.columns]",
                 first + 1,
                 head.header[first],
                 second + 1,
                 head.header[second]
             ));
         }
-        let coin = CoinColumns::of(head, warnings)?;
-        let time = choose_time(head)?;
-        let figures = choose_figures(head, warnings)?;
-        let style = find_style(head, &figures)?;
-        Ok(Self { delimiter: head.delimiter, header: head.header.clone(), coin, time, figures, style })
+        let coin = CoinColumns::of(head, &declared.coin, warnings)?;
+        let time = choose_time(head, declared)?;
+        let figures = choose_figures(head, declared, warnings)?;
+        let style = match declared.notation {
+            Some(notation) => Style { notation: Some(notation), ..Style::default() },
+            None => find_style(head, &figures)?,
+        };
+        let (delimiter, header_records, header) = (head.delimiter, head.header_records, head.header.clone());
+        Ok(Self { delimiter, header_records, header, coin, time, figures, style })
     }
 
     /// Columns that have a name or a named one behind them.
@@ -70,25 +101,46 @@ impl Layout {
     /// Whether a row that is cut off in its last cell could be taken for a row of another coin or time.
     pub(super) fn ends_with_key(&self) -> bool {
         let last = self.named_columns().saturating_sub(1);
-        self.coin.uses(last) || self.time.is_some_and(|(column, _)| column == last)
+        self.coin.uses(last) || self.time.as_ref().is_some_and(|(column, _)| *column == last)
     }
 }
 
 /// The first column, by the order of their names, whose form leaves no doubt.
-fn choose_time(head: &Head) -> Result<Option<(usize, TimeForm)>, String> {
+fn choose_time(head: &Head, declared: &Declared) -> Result<Option<(usize, Time)>, String> {
+    if let Some(form) = &declared.time {
+        return declared_time(head, form).map(Some);
+    }
     let mut doubt = None;
     for column in head.columns.of_role(Role::Time) {
         match TimeForm::of(head.cells(column)) {
             Ok(form) if form.is_day() && has_time_of_day(head) => {
                 return Err("it has the date and the time of day in two columns; put them into one (2021-07-06T23:59:59Z)".to_owned());
             }
-            Ok(form) => return Ok(Some((column, form))),
+            Ok(form) => return Ok(Some((column, Time::Seen(form)))),
             Err(error) => {
                 doubt.get_or_insert_with(|| doubt_of(&head.header[column], &error));
             }
         }
     }
     doubt.map_or(Ok(None), Err)
+}
+
+/// The first column of times in which the declared form is found.
+fn declared_time(head: &Head, form: &DeclaredTime) -> Result<(usize, Time), String> {
+    let fits = |column: &usize| head.cells(*column).any(|cell| form.read(cell).is_some());
+    let mut columns = head.columns.of_role(Role::Time).peekable();
+    let first = columns.peek().copied();
+    match (columns.find(fits), first) {
+        (Some(column), _) => Ok((column, Time::Declared(form.clone()))),
+        (None, Some(column)) => Err(format!(
+            "the column {:?} holds {:?}, which is not in the time_format that the CSV map declares",
+            head.header[column],
+            head.cells(column).find(|cell| !cell.is_empty()).unwrap_or_default()
+        )),
+        (None, None) => Err("the CSV map declares a time_format, but no column is known to hold times; \
+             declare it too: [file.columns] time = \"...\""
+            .to_owned()),
+    }
 }
 
 fn has_time_of_day(head: &Head) -> bool {
@@ -100,7 +152,8 @@ fn has_time_of_day(head: &Head) -> bool {
 }
 
 fn doubt_of(name: &str, error: &FormError) -> String {
-    const WAY_OUT: &str = "write times as 2021-07-06 or 2021-07-06T23:59:59Z";
+    const WAY_OUT: &str = "write times as 2021-07-06 or 2021-07-06T23:59:59Z, or declare their form in a CSV map \
+         (CSV_MAP): time_format = \"%d/%m/%Y\"";
     match error {
         FormError::Empty => format!(
             "the column {name:?} holds no times; fill it, or leave it out if the file is one snapshot"
@@ -127,10 +180,10 @@ struct Looks {
 }
 
 impl Looks {
-    fn of(head: &Head, column: usize) -> Self {
+    fn of(head: &Head, column: usize, notation: Option<Notation>) -> Self {
         let mut looks = Self::default();
         for cell in head.cells(column) {
-            match shape(cell) {
+            match shape_in(cell, notation) {
                 Shape::Absent => continue,
                 Shape::Percent => looks.percent += 1,
                 Shape::Suffix => looks.suffixed += 1,
@@ -161,10 +214,11 @@ impl Looks {
     }
 }
 
-fn choose_figures(head: &Head, warnings: &mut Vec<String>) -> Result<Figures, String> {
-    let price = choose_price(head, warnings)?;
+fn choose_figures(head: &Head, declared: &Declared, warnings: &mut Vec<String>) -> Result<Figures, String> {
+    let notation = declared.notation;
+    let price = choose_price(head, notation, warnings)?;
     let mut amount = |role| {
-        head.columns.of_role(role).find(|column| match Looks::of(head, *column).no_amounts() {
+        head.columns.of_role(role).find(|column| match Looks::of(head, *column, notation).no_amounts() {
             None => true,
             Some(reason) => {
                 warnings.push(format!("the column {:?} {reason}: it is left out", head.header[*column]));
@@ -180,15 +234,19 @@ fn choose_figures(head: &Head, warnings: &mut Vec<String>) -> Result<Figures, St
         circulating_supply: amount(Role::CirculatingSupply),
         total_supply: amount(Role::TotalSupply),
         max_supply: amount(Role::MaxSupply),
-        change: choose_change(head, warnings),
+        change: choose_change(head, declared, warnings),
     })
 }
 
 /// A row without a readable price is refused, so the column may hold some of them; but not for the most part.
-fn choose_price(head: &Head, warnings: &mut Vec<String>) -> Result<usize, String> {
+fn choose_price(
+    head: &Head,
+    notation: Option<Notation>,
+    warnings: &mut Vec<String>,
+) -> Result<usize, String> {
     let mut refused = None;
     for column in head.columns.of_role(Role::Price) {
-        let looks = Looks::of(head, column);
+        let looks = Looks::of(head, column, notation);
         if looks.numbers * 2 >= looks.filled {
             warnings.extend(refused);
             return Ok(column);
@@ -201,16 +259,18 @@ fn choose_price(head: &Head, warnings: &mut Vec<String>) -> Result<usize, String
     Err(refused.unwrap_or_else(|| "it has no column with a price in US dollars".to_owned()))
 }
 
-fn choose_change(head: &Head, warnings: &mut Vec<String>) -> Option<Change> {
+fn choose_change(head: &Head, declared: &Declared, warnings: &mut Vec<String>) -> Option<Change> {
     for column in head.columns.of_role(Role::Change) {
-        let looks = Looks::of(head, column);
-        let needs_sign = !says_percent(&head.header[column]);
+        let looks = Looks::of(head, column, declared.notation);
+        let is_fraction = declared.change == Some(ChangeUnit::Fraction);
+        let needs_sign = declared.change.is_none() && !says_percent(&head.header[column]);
         let signed = looks.percent > 0 && looks.percent * 20 >= looks.filled * 19;
         if signed || (!needs_sign && (looks.numbers + looks.percent) * 2 >= looks.filled) {
-            return Some(Change { column, needs_sign });
+            return Some(Change { column, needs_sign, is_fraction });
         }
         warnings.push(format!(
-            "the column {:?} does not show that it is in per cent: it is left out",
+            "the column {:?} does not show that it is in per cent: it is left out; a CSV map (CSV_MAP) can declare it: \
+             change = \"percent\" or \"fraction\"",
             head.header[column]
         ));
     }
@@ -240,7 +300,8 @@ fn find_style(head: &Head, figures: &Figures) -> Result<Style, String> {
     // In a file that groups by commas `1,5` is a slip in one row; `1.234,56` throws doubt on every other number.
     match both.or(decimal_comma.filter(|_| !style.comma_groups)) {
         Some((line, cell)) => Err(format!(
-            "line {line} holds {cell:?}: decimal commas are not read; convert the numbers to the form 1234.56"
+            "line {line} holds {cell:?}, which seems to have a decimal comma; declare it in a CSV map (CSV_MAP): decimal = \",\", or \
+             convert the numbers to the form 1234.56"
         )),
         None => Ok(style),
     }
@@ -249,14 +310,24 @@ fn find_style(head: &Head, figures: &Figures) -> Result<Style, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::csv::map::GivenCoin;
 
     fn layout(text: &str) -> Result<Layout, String> {
-        Layout::of(&Head::read(text.as_bytes(), true).unwrap(), &mut Vec::new())
+        declared(text, &Declared::default())
+    }
+
+    fn declared(text: &str, declared: &Declared) -> Result<Layout, String> {
+        Layout::of(&Head::read(text.as_bytes(), true, declared)?, declared, &mut Vec::new())
     }
 
     fn warnings(text: &str) -> (Figures, Vec<String>) {
         let mut warnings = Vec::new();
-        let layout = Layout::of(&Head::read(text.as_bytes(), true).unwrap(), &mut warnings).unwrap();
+        let layout = Layout::of(
+            &Head::read(text.as_bytes(), true, &Declared::default()).unwrap(),
+            &Declared::default(),
+            &mut warnings,
+        )
+        .unwrap();
         (layout.figures, warnings)
     }
 
@@ -264,12 +335,15 @@ mod tests {
     fn the_format_of_the_original_is_read() {
         let layout =
             layout("id,name,price_usd,market_cap_usd,volume_24h_usd\nbitcoin,Bitcoin,1.5,2,3\n").unwrap();
-        assert_eq!(layout.coin, CoinColumns { id: Some(0), name: Some(1), symbol: None });
+        assert_eq!(
+            layout.coin,
+            CoinColumns { id: Some(0), name: Some(1), symbol: None, given: GivenCoin::default() }
+        );
         assert_eq!(
             (layout.figures.price, layout.figures.market_cap, layout.figures.volume),
             (2, Some(3), Some(4))
         );
-        assert_eq!((layout.time, layout.style), (None, Style::default()));
+        assert_eq!((&layout.time, layout.style), (&None, Style::default()));
         assert!(!layout.ends_with_key());
     }
 
@@ -295,15 +369,18 @@ mod tests {
     fn a_change_must_say_that_it_is_in_per_cent() {
         let change = |text: &str| warnings(text).0.change;
         assert_eq!(change("id,price,24h\na,1,0.022\n"), None);
-        assert_eq!(change("id,price,24h\na,1,2.2%\nb,1,-\n"), Some(Change { column: 2, needs_sign: true }));
+        assert_eq!(
+            change("id,price,24h\na,1,2.2%\nb,1,-\n"),
+            Some(Change { column: 2, needs_sign: true, is_fraction: false })
+        );
         assert_eq!(
             change("id,price,percent_change_24h\na,1,2.2\n"),
-            Some(Change { column: 2, needs_sign: false })
+            Some(Change { column: 2, needs_sign: false, is_fraction: false })
         );
         assert_eq!(change("id,price,price_change_24h\na,1,-198.6\n"), None);
         assert_eq!(
             change("id,price,Change(24)\na,1,+nan%\nb,1,0.1%\n"),
-            Some(Change { column: 2, needs_sign: true })
+            Some(Change { column: 2, needs_sign: true, is_fraction: false })
         );
     }
 
@@ -339,11 +416,11 @@ mod tests {
         let time = |text: &str| layout(text).map(|layout| layout.time);
         assert_eq!(
             time("timestamp,date,id,price\n1640563200000,03/04/2018,a,1\n"),
-            Ok(Some((0, TimeForm::EpochMillis)))
+            Ok(Some((0, Time::Seen(TimeForm::EpochMillis))))
         );
         assert_eq!(
             time("timestamp,date,id,price\n03/04/2018,2018-04-03,a,1\n"),
-            Ok(Some((1, TimeForm::IsoDate)))
+            Ok(Some((1, Time::Seen(TimeForm::IsoDate))))
         );
         assert!(time("date,id,price\n03/04/2018,a,1\n").unwrap_err().contains("\"date\""));
         assert!(time("date,id,price\n,a,1\n").unwrap_err().contains("no times"));

@@ -20,7 +20,7 @@ pub(super) fn normalise(batch: &RawBatch) -> Result<Normalised, SourceError> {
     let is_first = *first_byte == 0;
     let content = if is_first { batch.bytes.strip_prefix(BOM).unwrap_or(&batch.bytes) } else { &batch.bytes };
     let mut records = Records::new(content, layout.delimiter);
-    if is_first {
+    for _ in 0..if is_first { layout.header_records } else { 0 } {
         records.next().map_err(unreadable)?;
     }
     let reader = RowReader::new(layout, batch.fetched_at);

@@ -14,6 +14,38 @@ pub(super) struct Style {
     pub(super) comma_groups: bool,
     /// Points group digits in places (`1.057.030`): then `1.234` is anybody's guess.
     pub(super) point_groups: bool,
+    /// How numbers are written is declared: nothing has to be inferred.
+    pub(super) notation: Option<Notation>,
+}
+
+/// The declared signs of a file's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Notation {
+    /// In front of the fraction.
+    pub(super) decimal: char,
+    /// Between groups of digits; a blank stands for blanks of any kind.
+    pub(super) group: char,
+}
+
+impl Notation {
+    /// The digits in plain notation; `None` when a sign is where it cannot be.
+    fn plain(self, digits: &str) -> Option<String> {
+        let (whole, fraction) = match digits.split_once(self.decimal) {
+            Some((whole, fraction)) => (whole, Some(fraction)),
+            None => (digits, None),
+        };
+        let unify = |c: char| if self.group == ' ' && c.is_whitespace() { ' ' } else { c };
+        let whole: String = whole.chars().map(unify).collect();
+        if whole.contains(self.group) && !is_grouped(&whole, self.group) {
+            return None;
+        }
+        let whole = whole.replace(self.group, "");
+        let strange = |text: &str| text.contains([',', self.group, self.decimal]);
+        if strange(&whole) || fraction.is_some_and(strange) {
+            return None;
+        }
+        Some(fraction.map_or(whole.clone(), |fraction| format!("{whole}.{fraction}")))
+    }
 }
 
 /// What a column counts.
@@ -42,19 +74,34 @@ pub(super) enum NumberError {
 /// Reads a cell; `None` when it says that there is no number.
 pub(super) fn read(text: &str, unit: Unit, style: Style) -> Result<Option<Number>, NumberError> {
     let Some((minus, digits)) = bare(trim(text), unit)? else { return Ok(None) };
+    if let Some(notation) = style.notation {
+        let plain = notation.plain(digits).ok_or(NumberError::Malformed)?;
+        return signed(minus, &plain).map(Some);
+    }
     if style.point_groups && is_one_group(digits, '.') {
         return Err(NumberError::Ambiguous);
     }
-    let value = Decimal::parse(&without_groups(digits, style)?).map_err(|error| match error {
-        DecimalError::Malformed => NumberError::Malformed,
-        DecimalError::OutOfRange => NumberError::OutOfRange,
-    })?;
-    let value = if minus { negated(&value)? } else { value };
-    Ok(Some(Number { value, minus }))
+    signed(minus, &without_groups(digits, style)?).map(Some)
 }
 
-fn negated(value: &Decimal) -> Result<Decimal, NumberError> {
-    Decimal::parse(&format!("-{value}")).map_err(|_| NumberError::Malformed)
+fn signed(minus: bool, plain: &str) -> Result<Number, NumberError> {
+    let value = parse(plain)?;
+    let value = if minus { parse(&format!("-{value}"))? } else { value };
+    Ok(Number { value, minus })
+}
+
+fn parse(plain: &str) -> Result<Decimal, NumberError> {
+    Decimal::parse(plain).map_err(|error| match error {
+        DecimalError::Malformed => NumberError::Malformed,
+        DecimalError::OutOfRange => NumberError::OutOfRange,
+    })
+}
+
+impl Number {
+    /// A fraction as per cent, exactly.
+    pub(super) fn in_percent(self) -> Result<Self, NumberError> {
+        Ok(Self { value: parse(&format!("{}e2", self.value))?, minus: self.minus })
+    }
 }
 
 /// Whether the cell says that a value is not known. Zero is not among these.
@@ -151,6 +198,22 @@ pub(super) enum Shape {
     Text,
 }
 
+/// Looks at a cell of a file whose notation may be declared.
+pub(super) fn shape_in(text: &str, notation: Option<Notation>) -> Shape {
+    let Some(notation) = notation else { return shape(text) };
+    let (text, unit) = (trim(text), if trim(text).ends_with('%') { Unit::Percent } else { Unit::Amount });
+    match bare(text, unit) {
+        Err(_) => Shape::Text,
+        Ok(None) => Shape::Absent,
+        Ok(Some((_, digits))) => match notation.plain(digits).map(|plain| shape_of_digits(&plain)) {
+            Some(Shape::Number) if unit == Unit::Percent => Shape::Percent,
+            Some(Shape::Number) => Shape::Number,
+            _ if is_suffixed(digits) => Shape::Suffix,
+            _ => Shape::Text,
+        },
+    }
+}
+
 /// Looks at a cell.
 pub(super) fn shape(text: &str) -> Shape {
     let text = trim(text);
@@ -202,10 +265,41 @@ fn is_suffixed(digits: &str) -> bool {
 mod tests {
     use super::*;
 
-    const GROUPED: Style = Style { comma_groups: true, point_groups: false };
+    const GROUPED: Style = Style { comma_groups: true, point_groups: false, notation: None };
 
     fn amount(text: &str) -> Result<Option<String>, NumberError> {
         read(text, Unit::Amount, GROUPED).map(|number| number.map(|number| number.value.to_string()))
+    }
+
+    #[test]
+    fn a_declared_notation_leaves_no_doubt() {
+        let read = |decimal, group, text: &str| {
+            let style = Style { notation: Some(Notation { decimal, group }), ..Style::default() };
+            super::read(text, Unit::Amount, style).map(|number| number.map(|number| number.value.to_string()))
+        };
+        for (decimal, group, text, want) in [
+            (',', '.', "1,5", "1.5"),
+            (',', '.', "1.234", "1234"),
+            (',', '.', "US$26.247,60", "26247.60"),
+            (',', '.', "1.057.030.998.551.800", "1057030998551800"),
+            (',', ' ', "1\u{a0}234\u{202f}567,8", "1234567.8"),
+            ('.', '\'', "1'234.5", "1234.5"),
+            ('.', ',', "1,234", "1234"),
+            (',', '.', "9,7e-05", "0.000097"),
+            ('.', ',', "1,95,49,806", "19549806"),
+        ] {
+            assert_eq!(read(decimal, group, text), Ok(Some(want.to_owned())), "{text}");
+        }
+        for (decimal, group, text) in [
+            (',', '.', "1.5"),
+            (',', '.', "1,234,567"),
+            ('.', ' ', "1,5"),
+            (',', '.', "12.34,5"),
+            (',', '.', "1,2.3"),
+        ] {
+            assert_eq!(read(decimal, group, text), Err(NumberError::Malformed), "{text}");
+        }
+        assert_eq!(read(',', '.', "-"), Ok(None));
     }
 
     #[test]

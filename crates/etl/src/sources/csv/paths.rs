@@ -74,7 +74,7 @@ pub(super) fn shrunk(path: &Path) -> SourceError {
     SourceError::new(FailureKind::Io, message)
 }
 
-/// The files that the paths stand for, in their order, each once; a folder stands for the `*.csv` in it.
+/// The files that the paths stand for, in their order, each once; a folder stands for the `*.csv` and `*.csv.gz` in it.
 pub(super) fn files(paths: &[PathBuf]) -> Vec<Result<PathBuf, SourceError>> {
     let mut seen = HashSet::new();
     let mut files = Vec::new();
@@ -106,7 +106,7 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
         .collect();
     found.sort();
     if found.is_empty() {
-        let message = format!("the folder {} holds no *.csv file", path.display());
+        let message = format!("the folder {} holds no *.csv or *.csv.gz file", path.display());
         return Err(SourceError::new(FailureKind::Missing, message));
     }
     Ok(found)
@@ -114,5 +114,9 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
 
 fn is_visible_csv(path: &Path) -> bool {
     let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-    !hidden && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+    let is = |path: &Path, wanted| {
+        path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(wanted))
+    };
+    let unpacked = if is(path, "gz") { path.with_extension("") } else { path.to_owned() };
+    !hidden && is(&unpacked, "csv")
 }

@@ -1,6 +1,5 @@
 //! How far a file has been read, and whether it is still the same file.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -10,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::file::Plan;
 use super::paths::{Stat, cannot_read};
+use super::text::Text;
 use super::time::to_micros;
 use crate::failure::SourceError;
 
@@ -17,19 +17,20 @@ use crate::failure::SourceError;
 /// what was read, else the beginning.
 pub(super) fn start(
     path: &Path,
-    file: &mut File,
+    text: &Text,
     known: Option<&FileState>,
     stat: &Stat,
+    as_of: Option<DateTime<Utc>>,
     plan: &Plan,
     now: DateTime<Utc>,
 ) -> Result<(FileState, Sha256), SourceError> {
     let loaded = known.filter(|state| state.read_bytes > 0);
     if let Some(state) = loaded
-        && as_size(state.read_bytes) <= stat.size
+        && as_size(state.read_bytes) <= text.size
     {
-        let hasher = hash_prefix(path, file, as_size(state.read_bytes), plan)?;
+        let hasher = hash_prefix(path, text, as_size(state.read_bytes), plan)?;
         if hasher.clone().finalize().as_slice() == state.prefix_sha256 {
-            let as_of = plan.as_of.unwrap_or(state.as_of);
+            let as_of = as_of.unwrap_or(state.as_of);
             return Ok((FileState { as_of, ..state.clone() }, hasher));
         }
     }
@@ -48,15 +49,15 @@ pub(super) fn start(
         read_bytes: 0,
         read_lines: 0,
         prefix_sha256: hasher.clone().finalize().to_vec(),
-        as_of: to_micros(plan.as_of.unwrap_or(now)),
+        as_of: to_micros(as_of.unwrap_or(now)),
     };
     Ok((state, hasher))
 }
 
-fn hash_prefix(path: &Path, file: &mut File, length: u64, plan: &Plan) -> Result<Sha256, SourceError> {
+fn hash_prefix(path: &Path, text: &Text, length: u64, plan: &Plan) -> Result<Sha256, SourceError> {
     let mut hasher = Sha256::new();
     let mut block = vec![0; 256 * 1024];
-    let mut prefix = file.take(length);
+    let mut prefix = text.reader(0).map_err(|error| cannot_read(path, &error))?.take(length);
     loop {
         plan.go_on()?;
         match prefix.read(&mut block).map_err(|error| cannot_read(path, &error))? {

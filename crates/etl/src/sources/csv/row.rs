@@ -44,9 +44,14 @@ impl<'l> RowReader<'l> {
         self.check_width(row)?;
         check_text(row)?;
         let coin = &self.layout.coin;
-        let name = self.label(row, coin.name)?;
-        let symbol = self.label(row, coin.symbol)?;
-        let id = coin.id.map_or(Ok(""), |column| self.text(row, column, MOST_ID_BYTES))?;
+        for (column, most) in
+            [(coin.id, MOST_ID_BYTES), (coin.name, MOST_LABEL_BYTES), (coin.symbol, MOST_LABEL_BYTES)]
+        {
+            if let Some(column) = column {
+                self.check_label(row, column, most)?;
+            }
+        }
+        let [id, name, symbol] = coin.texts(|column| cell(row, column));
         Ok(MarketRecord {
             crypto_id: self.crypto_id(id, name, symbol)?,
             crypto_name: some_text(name),
@@ -68,11 +73,7 @@ impl<'l> RowReader<'l> {
         Err(Flaw { code: RejectCode::MalformedRecord, column: None, message })
     }
 
-    fn label<'r>(&self, row: &'r ByteRecord, column: Option<usize>) -> Result<&'r str, Flaw> {
-        column.map_or(Ok(""), |column| self.text(row, column, MOST_LABEL_BYTES))
-    }
-
-    fn text<'r>(&self, row: &'r ByteRecord, column: usize, most: usize) -> Result<&'r str, Flaw> {
+    fn check_label(&self, row: &ByteRecord, column: usize, most: usize) -> Result<(), Flaw> {
         let text = cell(row, column);
         if text.len() > most {
             let message = format!("{} has {} bytes, at most {most} are kept", self.name(column), text.len());
@@ -83,7 +84,7 @@ impl<'l> RowReader<'l> {
             let message = format!("{} holds control characters: {}", self.name(column), shown(text));
             return Err(Flaw { code: RejectCode::InvalidText, column: Some(column), message });
         }
-        Ok(text)
+        Ok(())
     }
 
     fn crypto_id(&self, id: &str, name: &str, symbol: &str) -> Result<String, Flaw> {
@@ -105,7 +106,8 @@ impl<'l> RowReader<'l> {
     }
 
     fn time(&self, row: &ByteRecord) -> Result<Option<DateTime<Utc>>, Flaw> {
-        let Some((column, form)) = self.layout.time else { return Ok(None) };
+        let Some((column, form)) = &self.layout.time else { return Ok(None) };
+        let column = *column;
         let text = cell(row, column);
         let flaw = |code, what: &str| {
             Err(Flaw {
@@ -161,6 +163,8 @@ impl<'l> RowReader<'l> {
                 format!("{} {} lacks the % that the other rows have", self.name(change.column), shown(text));
             return Err(Flaw { code: RejectCode::InvalidNumber, column: Some(change.column), message });
         }
+        let scaled = number.map(|number| if change.is_fraction { number.in_percent() } else { Ok(number) });
+        let number = scaled.transpose().map_err(|error| self.flaw(row, change.column, error))?;
         Ok(number.map(|number| number.value))
     }
 
@@ -185,22 +189,22 @@ impl<'l> RowReader<'l> {
 
     fn number(&self, row: &ByteRecord, column: usize, unit: Unit) -> Result<Option<number::Number>, Flaw> {
         let text = cell(row, column);
-        number::read(text, unit, self.layout.style).map_err(|error| {
-            let (code, what) = match error {
-                NumberError::Malformed => {
-                    (RejectCode::InvalidNumber, "is not a number in the style of this file")
-                }
-                NumberError::OutOfRange => (RejectCode::NumberOutOfRange, "has more digits than are kept"),
-                NumberError::Ambiguous => {
-                    (RejectCode::AmbiguousNumber, "may be a decimal number or one in groups of three digits")
-                }
-            };
-            Flaw {
-                code,
-                column: Some(column),
-                message: format!("{} {} {what}", self.name(column), shown(text)),
+        number::read(text, unit, self.layout.style).map_err(|error| self.flaw(row, column, error))
+    }
+
+    fn flaw(&self, row: &ByteRecord, column: usize, error: NumberError) -> Flaw {
+        let (code, what) = match error {
+            NumberError::Malformed => {
+                (RejectCode::InvalidNumber, "is not a number in the style of this file")
             }
-        })
+            NumberError::OutOfRange => (RejectCode::NumberOutOfRange, "has more digits than are kept"),
+            NumberError::Ambiguous => (
+                RejectCode::AmbiguousNumber,
+                "may be a decimal number or one in groups of three digits; a CSV map (CSV_MAP) can declare it: decimal = \".\"",
+            ),
+        };
+        let message = format!("{} {} {what}", self.name(column), shown(cell(row, column)));
+        Flaw { code, column: Some(column), message }
     }
 
     fn name(&self, column: usize) -> &str {
@@ -243,10 +247,13 @@ fn shown(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::sources::csv::head::Head;
+    use crate::sources::csv::map::Declared;
 
     /// The rows of a file, read with the layout that they show.
     fn rows(text: &[u8]) -> Vec<Result<MarketRecord, Flaw>> {
-        let layout = Layout::of(&Head::read(text, true).unwrap(), &mut Vec::new()).unwrap();
+        let declared = Declared::default();
+        let layout =
+            Layout::of(&Head::read(text, true, &declared).unwrap(), &declared, &mut Vec::new()).unwrap();
         let reader = RowReader::new(&layout, "2026-01-01T00:00:00Z".parse().unwrap());
         let mut records = crate::sources::csv::records::Records::new(text, layout.delimiter);
         records.next().unwrap();

@@ -1,38 +1,39 @@
 //! Looks a file over before any of its rows is loaded.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::chunk::{ChunkError, Chunker};
 use super::file::Plan;
 use super::head::{HEAD_BYTES, Head};
 use super::layout::Layout;
-use super::paths::{Stat, cannot_read, shrunk};
+use super::map::Declared;
+use super::paths::{cannot_read, shrunk};
 use super::records::{Records, is_blank};
 use super::row::cell;
 use super::snapshot::Repeats;
+use super::text::Text;
 use crate::failure::{FailureKind, SourceError};
 
 /// Settles the layout; `None` when there is a header and nothing else.
-pub(super) fn find_layout(path: &Path, file: &mut File, stat: &Stat) -> Result<Option<Layout>, SourceError> {
+pub(super) fn find_layout(
+    path: &Path,
+    text: &Text,
+    declared: &Declared,
+) -> Result<Option<Layout>, SourceError> {
     let refused =
         |reason: String| SourceError::new(FailureKind::Refused, format!("{}: {reason}", path.display()));
-    let size = stat.size.min(HEAD_BYTES as u64);
-    let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(0))
-        .and_then(|_| file.take(size).read_to_end(&mut bytes))
-        .map_err(|error| cannot_read(path, &error))?;
+    let size = text.size.min(HEAD_BYTES as u64);
+    let bytes = text.beginning(size).map_err(|error| cannot_read(path, &error))?;
     if (bytes.len() as u64) < size {
         return Err(shrunk(path));
     }
-    let whole = size == stat.size;
-    let head = Head::read(&bytes, whole).map_err(refused)?;
+    let whole = size == text.size;
+    let head = Head::read(&bytes, whole, declared).map_err(refused)?;
     if whole && head.rows.is_empty() && !head.has_unreadable_rows {
         return Ok(None);
     }
     let mut warnings = Vec::new();
-    let layout = Layout::of(&head, &mut warnings).map_err(refused)?;
+    let layout = Layout::of(&head, declared, &mut warnings).map_err(refused)?;
     for warning in warnings {
         log::warn!("{}: {warning}", path.display());
     }
@@ -43,14 +44,13 @@ pub(super) fn find_layout(path: &Path, file: &mut File, stat: &Stat) -> Result<O
 /// would overwrite the one before.
 pub(super) fn refuse_history(
     path: &Path,
-    file: &mut File,
-    stat: &Stat,
+    text: &Text,
     layout: &Layout,
     plan: &Plan,
 ) -> Result<(), SourceError> {
-    file.seek(SeekFrom::Start(0)).map_err(|error| cannot_read(path, &error))?;
-    let mut chunker = Chunker::from_start(&mut *file, stat.size, layout.delimiter);
-    let (mut repeats, mut header) = (Repeats::new(), true);
+    let input = text.reader(0).map_err(|error| cannot_read(path, &error))?;
+    let mut chunker = Chunker::from_start(input, text.size, layout.delimiter);
+    let (mut repeats, mut above) = (Repeats::new(), layout.header_records);
     loop {
         plan.go_on()?;
         let chunk = match chunker.next(usize::MAX) {
@@ -60,9 +60,9 @@ pub(super) fn refuse_history(
             // A record without an end is reported when the reading comes to it.
             Ok(None) | Err(_) => break,
         };
-        count_coins(&chunk.bytes, layout, header, &mut repeats)
+        count_coins(&chunk.bytes, layout, above, &mut repeats)
             .map_err(|error| cannot_read(path, &error.into()))?;
-        header = false;
+        above = 0;
     }
     if repeats.is_history() {
         let message = format!(
@@ -77,17 +77,17 @@ pub(super) fn refuse_history(
 fn count_coins(
     bytes: &[u8],
     layout: &Layout,
-    header: bool,
+    above: usize,
     repeats: &mut Repeats,
 ) -> Result<(), ::csv::Error> {
     let mut records = Records::new(bytes, layout.delimiter);
-    if header {
+    for _ in 0..above {
         records.next()?;
     }
     let coin = &layout.coin;
     while let Some(record) = records.next()? {
-        let text = |column: Option<usize>| column.map_or("", |column| cell(record, column));
-        let crypto_id = coin.crypto_id(text(coin.id), text(coin.name), text(coin.symbol));
+        let [id, name, symbol] = coin.texts(|column| cell(record, column));
+        let crypto_id = coin.crypto_id(id, name, symbol);
         if !crypto_id.is_empty() && !is_blank(record) {
             repeats.add(&crypto_id);
         }

@@ -97,7 +97,7 @@ fn a_declared_time_is_taken() {
     let file = Fixture::new("id,price\na,1\n");
     let clock = Clock { database_time: at(NOW), read_at: Instant::now() };
     let as_of = Some(at("2024-01-01T00:00:00Z"));
-    let plan = Plan { batch_size: 10, as_of, clock, cancel: Cancel::default() };
+    let plan = Plan { batch_size: 10, as_of, map: Arc::default(), clock, cancel: Cancel::default() };
     let run = collect(Extractor::new(slice::from_ref(&file.path), &[], plan));
     assert_eq!(Some(run.batches[0].fetched_at), as_of);
 }
@@ -246,7 +246,7 @@ fn the_same_layout_holds_for_every_line_end() {
 fn a_writer_at_work_loses_nothing() {
     let file = Fixture::new("id,price\na,1\n");
     let clock = Clock { database_time: at(NOW), read_at: Instant::now() };
-    let plan = Plan { batch_size: 1, as_of: None, clock, cancel: Cancel::default() };
+    let plan = Plan { batch_size: 1, as_of: None, map: Arc::default(), clock, cancel: Cancel::default() };
     let (paths, mut run) = ([file.path.clone()], Run::default());
     file.append("b,2\nc,3");
     let mut extractor = Extractor::new(&paths, &[], plan);
@@ -267,7 +267,7 @@ fn a_file_that_is_cut_while_it_is_read_is_an_error_and_read_anew() {
     let rows: String = (0..100_000).map(|n| format!("coin-{n},{n}\n")).collect();
     let file = Fixture::new(&format!("id,price\n{rows}"));
     let clock = Clock { database_time: at(NOW), read_at: Instant::now() };
-    let plan = Plan { batch_size: 10, as_of: None, clock, cancel: Cancel::default() };
+    let plan = Plan { batch_size: 10, as_of: None, map: Arc::default(), clock, cancel: Cancel::default() };
     let paths = [file.path.clone()];
     let mut extractor = Extractor::new(&paths, &[], plan);
     assert!(matches!(extractor.next(), Some(Ok(Extracted::Batch(_)))));
@@ -282,7 +282,7 @@ fn a_run_that_is_asked_to_end_stops_between_batches() {
     let file = Fixture::new("id,price\na,1\nb,2\n");
     let cancel = Cancel::default();
     let clock = Clock { database_time: at(NOW), read_at: Instant::now() };
-    let plan = Plan { batch_size: 1, as_of: None, clock, cancel: cancel.clone() };
+    let plan = Plan { batch_size: 1, as_of: None, map: Arc::default(), clock, cancel: cancel.clone() };
     let paths = [file.path.clone()];
     let mut extractor = Extractor::new(&paths, &[], plan);
     assert!(matches!(extractor.next(), Some(Ok(_))));

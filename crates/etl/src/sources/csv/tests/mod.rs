@@ -1,10 +1,12 @@
 //! The source as a whole, on real files.
 
+mod declared;
 mod failures;
 mod growth;
 mod recordings;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
@@ -73,7 +75,7 @@ fn extract_at(now: &str, path: &Path, known: &[FileState], batch_size: usize) ->
 
 fn extract_all(now: &str, paths: &[PathBuf], known: &[FileState], batch_size: usize) -> Run {
     let clock = Clock { database_time: at(now), read_at: Instant::now() };
-    let plan = Plan { batch_size, as_of: None, clock, cancel: Cancel::default() };
+    let plan = Plan { batch_size, as_of: None, map: Arc::default(), clock, cancel: Cancel::default() };
     collect(Extractor::new(paths, known, plan))
 }
 
