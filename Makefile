@@ -39,7 +39,7 @@ db-stop: $(LOCALPG) ## stop the private Postgres; its data stays
 migrate: build ## create or upgrade the tables
 	@$(LOCALPG) with -- $(TARGET)/release/kasparro-etl migrate
 
-.PHONY: build test lint
+.PHONY: build test test-chaos lint
 build: ## compile the programs
 ifdef FEATURES
 	@echo "perl lacks modules that OpenSSL's build needs: building without TLS to Postgres"
@@ -54,12 +54,17 @@ test: ## run every test on a private Postgres of its own (ARGS='name of a test')
 	cargo test $(CARGO_FLAGS) --no-run
 	$(TARGET)/debug/kasparro-localpg scratch -- cargo test $(CARGO_FLAGS) --no-fail-fast $(ARGS)
 
+test-chaos: ## the long fault tests: killed at every statement, cut at every byte (at most 20 minutes; ARGS='name of a test')
+	@.ci/fault-tools
+	cargo test $(CARGO_FLAGS) --no-run
+	$(TARGET)/debug/kasparro-localpg scratch -- timeout 1200 cargo test $(CARGO_FLAGS) --no-fail-fast --test etl -- --ignored $(ARGS)
+
 lint: ## formatting, clippy and rustdoc without a warning; hadolint and shellcheck if installed
 	cargo fmt --all --check
 	cargo clippy --all-targets $(CARGO_FLAGS) -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps $(CARGO_FLAGS)
 	@if command -v hadolint >/dev/null; then hadolint docker/Dockerfile; else echo 'skipped: hadolint is not installed'; fi
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run docker/*.sh; else echo 'skipped: shellcheck is not installed'; fi
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/fault-tools docker/*.sh; else echo 'skipped: shellcheck is not installed'; fi
 
 .PHONY: bench bench-etl
 bench: bench-etl ## every benchmark: ratios of medians, both sides in one run (takes minutes)

@@ -76,13 +76,19 @@ fn password(url: &str) -> Option<&str> {
     in_url().or_else(in_words).filter(|password| !password.is_empty())
 }
 
+/// Whether a pooler stands between us and the server that gives each transaction to another session, as PgBouncer does in
+/// its mode `transaction`: `DB_STATEMENT_CACHE=off` says so.
+pub(crate) fn is_pooled() -> bool {
+    std::env::var("DB_STATEMENT_CACHE").is_ok_and(|value| value.eq_ignore_ascii_case("off"))
+}
+
 /// Brings a fresh connection into the state that the queries of [`crate::store`] count on.
 ///
 /// # Errors
 /// When the server refuses the settings.
 pub fn prepare(connection: &mut PgConnection) -> QueryResult<()> {
-    // PgBouncer in transaction mode hands prepared statements to the wrong client: named ones are opt-out.
-    if std::env::var("DB_STATEMENT_CACHE").is_ok_and(|value| value.eq_ignore_ascii_case("off")) {
+    // It hands prepared statements to the wrong client.
+    if is_pooled() {
         connection.set_prepared_statement_cache_size(CacheSize::Disabled);
     }
     connection.batch_execute("set timezone = 'UTC'; set client_min_messages = warning")

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use diesel::PgConnection;
 use diesel::connection::SimpleConnection;
 use diesel::result::{DatabaseErrorKind, Error};
+use diesel::{PgConnection, QueryResult};
 use kasparro_core::db::{self, DbError};
 use kasparro_core::secret::Secret;
 
@@ -12,11 +12,13 @@ use crate::failure::{FailureKind, SourceError};
 use crate::http::cancelled;
 use crate::signal::Cancel;
 
-/// How long a statement may wait for a lock, and how long a transaction may stand still: a stopped process
-/// must not hold a lock for ever, and the statement of a killed one is to end soon (where the server can tell).
-const SESSION: &str = "set lock_timeout = '20s'; set idle_in_transaction_session_timeout = '30s'; \
-                       set application_name = 'kasparro-etl'; \
+/// How long a transaction may stand still: a stopped process must not hold a lock for ever, and the statement of a killed
+/// one is to end soon (where the server can tell).
+const SESSION: &str = "set idle_in_transaction_session_timeout = '30s'; set application_name = 'kasparro-etl'; \
                        select set_config(name, '500', false) from pg_settings where name = 'client_connection_check_interval'";
+
+/// Longest wait of a statement for a lock.
+const MAX_LOCK_WAIT: Duration = Duration::from_secs(20);
 
 /// Opens a session for loading; waits for a database that is away or starting up.
 ///
@@ -30,7 +32,7 @@ pub(crate) fn connect(
     let give_up = Instant::now() + patience;
     let mut pause = Duration::from_millis(100);
     loop {
-        let error = match open(url) {
+        let error = match open(url, patience) {
             Ok(connection) => return Ok(connection),
             Err(error) => error,
         };
@@ -46,14 +48,22 @@ pub(crate) fn connect(
     }
 }
 
-fn open(url: &Secret) -> Result<PgConnection, DbError> {
+fn open(url: &Secret, patience: Duration) -> Result<PgConnection, DbError> {
     let mut connection = db::connect(url.expose())?;
     connection.batch_execute(SESSION)?;
+    // A third, so that a transaction that met a lock can be tried again.
+    let wait = if patience.is_zero() { MAX_LOCK_WAIT } else { MAX_LOCK_WAIT.min(patience / 3) };
+    wait_for_locks(&mut connection, wait)?;
     Ok(connection)
 }
 
+/// Sets how long a statement may wait for a lock.
+pub(crate) fn wait_for_locks(connection: &mut PgConnection, wait: Duration) -> QueryResult<()> {
+    connection.batch_execute(&format!("set lock_timeout = {}", wait.as_millis().max(1)))
+}
+
 /// Asking again does not help against these.
-const REFUSALS: [&str; 8] = [
+const REFUSALS: [&str; 9] = [
     "password authentication failed",
     "no password supplied",
     "no pg_hba.conf entry",
@@ -62,6 +72,7 @@ const REFUSALS: [&str; 8] = [
     "connection info string",
     "invalid URI",
     "connection option",
+    "permission denied",
 ];
 
 fn refused(error: &DbError) -> SourceError {
@@ -97,6 +108,8 @@ pub(crate) fn is_transient(error: &Error) -> bool {
                 "could not send data",
                 "SSL connection",
                 "no connection to the server",
+                // The server was a primary when we came: a new connection may lead to the one that is now.
+                READ_ONLY,
             ]
             .iter()
             .any(|words| text.contains(words))
@@ -110,13 +123,42 @@ pub(crate) fn is_lock_timeout(error: &Error) -> bool {
     matches!(error, Error::DatabaseError(_, information) if information.message().contains("lock timeout"))
 }
 
+/// What the server says about a statement that writes where nobody may (25006).
+const READ_ONLY: &str = "in a read-only transaction";
+
+/// What the server says (in its words for 25006, 53100, XX000 of a limit on files, 57014, 55P03 and 42501), what that
+/// means, and the way out.
+const ADVICE: [(&str, FailureKind, &str); 6] = [
+    (
+        READ_ONLY,
+        FailureKind::Temporary,
+        "it can only be read; give the address of the primary, or all addresses with target_session_attrs=read-write",
+    ),
+    (
+        "No space left on device",
+        FailureKind::Temporary,
+        "the disk of the server is full; nothing of this batch was kept",
+    ),
+    ("File too large", FailureKind::Temporary, "the server may not write more, as if its disk were full"),
+    (
+        "statement timeout",
+        FailureKind::Temporary,
+        "the statement_timeout of the server is too short for a batch; raise it for this role, or set a smaller BATCH_SIZE",
+    ),
+    ("lock timeout", FailureKind::Temporary, "somebody keeps a lock (ETL_DATABASE_WAIT_SECONDS)"),
+    ("permission denied", FailureKind::Config, "the role lacks a grant"),
+];
+
 /// A database error as the end of a source.
 pub(crate) fn failure(error: &Error) -> SourceError {
     let text = match error {
         Error::DatabaseError(_, information) => one_line(information.message()),
         other => one_line(&other.to_string()),
     };
-    SourceError::new(FailureKind::Temporary, format!("database: {text}"))
+    match ADVICE.iter().find(|(words, ..)| text.contains(words)) {
+        Some((_, kind, advice)) => SourceError::new(*kind, format!("database: {advice}: {text}")),
+        None => SourceError::new(FailureKind::Temporary, format!("database: {text}")),
+    }
 }
 
 fn one_line(text: &str) -> String {

@@ -11,6 +11,8 @@ mod cli;
 mod commands;
 mod database;
 mod failure;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod http;
 mod load;
 mod logging;

@@ -46,7 +46,11 @@ impl Cancel {
     }
 }
 
-/// Turns SIGTERM and SIGINT into [`Cancel`]. The first asks the run to end; a second one ends the process.
+/// How long a run may take to end in order; a database that does not answer must not keep it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Turns SIGTERM and SIGINT into [`Cancel`]. The first asks the run to end; a second one ends the process, and so does
+/// time.
 ///
 /// # Errors
 /// When the handlers cannot be installed.
@@ -62,6 +66,11 @@ pub(crate) fn listen(cancel: Cancel) -> std::io::Result<()> {
                 "ending: what is committed stays, the rest is for the next run (once more to end at once)"
             );
             cancel.set(signal);
+            std::thread::spawn(move || {
+                std::thread::sleep(PATIENCE);
+                log::warn!("ended without a record of it: the database does not answer");
+                std::process::exit(128 + signal);
+            });
         }
     });
     Ok(())

@@ -5,6 +5,7 @@
 pub mod bench;
 pub mod csv_generator;
 pub mod database;
+pub mod pooler;
 pub mod process;
 pub mod proxy;
 pub mod recordings;

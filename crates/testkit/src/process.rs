@@ -19,6 +19,8 @@ const PASSED_ON: [&str; 3] = ["PATH", "HOME", "TMPDIR"];
 #[derive(Debug)]
 pub struct Program {
     command: Command,
+    secrets: Vec<String>,
+    measured: bool,
 }
 
 /// What a program left behind.
@@ -30,6 +32,8 @@ pub struct Output {
     pub stdout: String,
     /// All of its standard error.
     pub stderr: String,
+    /// Peak of its resident memory in KiB; 0 unless it was [`measured`](Program::measured).
+    pub peak_kib: u64,
 }
 
 /// Runs a program to its end.
@@ -46,7 +50,25 @@ impl Program {
         let mut command = Command::new(path);
         command.env_clear().current_dir("/").stdin(Stdio::null());
         command.envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-        Self { command }
+        Self { command, secrets: Vec::new(), measured: false }
+    }
+
+    /// A text that neither output may contain; looked for when the program has ended.
+    pub fn secret(mut self, text: impl Into<String>) -> Self {
+        self.secrets.push(text.into());
+        self
+    }
+
+    /// Measures the peak of its memory.
+    pub fn measured(mut self) -> Self {
+        self.measured = true;
+        self
+    }
+
+    /// Takes a variable away.
+    pub fn without(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
     }
 
     /// Adds arguments.
@@ -94,7 +116,8 @@ impl Program {
         if let Some(stderr) = child.stderr.take() {
             read_lines(stderr, Stream::Stderr, sender);
         }
-        Running { child, lines, stdout: String::new(), stderr: String::new() }
+        let Self { secrets, measured, .. } = self;
+        Running { child, lines, stdout: String::new(), stderr: String::new(), secrets, measured, peak_kib: 0 }
     }
 }
 
@@ -105,7 +128,13 @@ pub struct Running {
     lines: Receiver<(Stream, String)>,
     stdout: String,
     stderr: String,
+    secrets: Vec<String>,
+    measured: bool,
+    peak_kib: u64,
 }
+
+/// How often the memory of a program is looked at.
+const MEASURE_EVERY: Duration = Duration::from_millis(3);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stream {
@@ -153,16 +182,34 @@ impl Running {
         let _ = kill_process(Pid::from_child(&self.child), signal);
     }
 
-    /// Waits for the end. Panics, showing all that was read, when the time is over before that.
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits for the end. Panics, showing all that was read, when the time is over before that, or when a secret was
+    /// said.
     #[track_caller]
     pub fn wait(mut self, within: Duration) -> Output {
         let deadline = Instant::now() + within;
         loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.measured {
+                self.peak_kib = self.peak_kib.max(high_water_mark(self.child.id()).unwrap_or(0));
+            }
+            match self.lines.recv_timeout(if self.measured { left.min(MEASURE_EVERY) } else { left }) {
                 Ok((stream, line)) => self.keep(stream, &line),
                 Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) if left > Duration::ZERO => {}
                 Err(RecvTimeoutError::Timeout) => panic!("still running after {within:?}:{}", self.said()),
             }
+        }
+        for secret in &self.secrets {
+            assert!(
+                !self.stdout.contains(secret) && !self.stderr.contains(secret),
+                "it says the secret {secret}:{}",
+                self.said()
+            );
         }
         // Both outputs are closed: the end is near.
         let status = match self.child.wait() {
@@ -170,7 +217,8 @@ impl Running {
             Err(error) => panic!("cannot wait for the program: {error}"),
         };
         let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-        Output { code, stdout: std::mem::take(&mut self.stdout), stderr: std::mem::take(&mut self.stderr) }
+        let (stdout, stderr) = (std::mem::take(&mut self.stdout), std::mem::take(&mut self.stderr));
+        Output { code, stdout, stderr, peak_kib: self.peak_kib }
     }
 
     fn keep(&mut self, stream: Stream, line: &str) {
@@ -190,6 +238,13 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The kernel's own record of the peak of a process, in KiB.
+fn high_water_mark(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
 }
 
 fn read_lines(input: impl Read + Send + 'static, stream: Stream, sender: Sender<(Stream, String)>) {
@@ -286,6 +341,19 @@ mod tests {
     #[should_panic(expected = "ended without saying it")]
     fn a_line_that_never_comes_is_not_waited_for_once_the_program_has_ended() {
         shell("echo something else").spawn().wait_for_line(SOON, "ready");
+    }
+
+    #[test]
+    #[should_panic(expected = "it says the secret canary")]
+    fn a_secret_that_is_said_fails_the_test() {
+        shell("echo my canary sings >&2").secret("canary").run();
+    }
+
+    #[test]
+    fn the_peak_of_the_memory_is_seen() {
+        let output = shell("sleep 0.1").measured().run();
+        assert!((100..1_000_000).contains(&output.peak_kib), "{output:?}");
+        assert_eq!(shell("true").run().peak_kib, 0);
     }
 
     #[test]

@@ -5,10 +5,16 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Double, Nullable, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Bool, Double, Nullable, Text, Timestamptz};
 use serde::Serialize;
 
 use crate::schema::etl_lease;
+
+/// Whether a session of the server lives as long as its client. A pooler of transactions gives every transaction to
+/// another session and ends sessions as it likes: then only the expiry says whether a holder lives.
+fn session_is_ours() -> bool {
+    !crate::db::is_pooled()
+}
 
 #[derive(QueryableByName)]
 struct Epoch {
@@ -36,8 +42,8 @@ pub fn acquire(
         "update etl_lease l \
             set owner = $2, run_id = $3, epoch = l.epoch + 1, \
                 expires_at = clock_timestamp() + make_interval(secs => $4), \
-                backend_pid = pg_backend_pid(), \
-                backend_start = (select a.backend_start from pg_stat_activity a where a.pid = pg_backend_pid()) \
+                backend_pid = case when $5 then pg_backend_pid() end, \
+                backend_start = (select a.backend_start from pg_stat_activity a where $5 and a.pid = pg_backend_pid()) \
           where l.source = $1 \
             and (l.expires_at < clock_timestamp() \
                  or l.backend_pid is not null and not exists ( \
@@ -50,6 +56,7 @@ pub fn acquire(
     .bind::<Text, _>(owner)
     .bind::<Nullable<BigInt>, _>(run_id)
     .bind::<Double, _>(ttl.as_secs_f64())
+    .bind::<Bool, _>(session_is_ours())
     .get_result::<Epoch>(connection)
     .optional()
     .map(|row| row.map(|row| row.epoch))
@@ -63,12 +70,13 @@ pub fn renew(connection: &mut PgConnection, run_id: i64, ttl: Duration) -> Query
     sql_query(
         "update etl_lease \
             set expires_at = clock_timestamp() + make_interval(secs => $2), \
-                backend_pid = pg_backend_pid(), \
-                backend_start = (select a.backend_start from pg_stat_activity a where a.pid = pg_backend_pid()) \
+                backend_pid = case when $3 then pg_backend_pid() end, \
+                backend_start = (select a.backend_start from pg_stat_activity a where $3 and a.pid = pg_backend_pid()) \
           where run_id = $1 and expires_at > '-infinity'",
     )
     .bind::<BigInt, _>(run_id)
     .bind::<Double, _>(ttl.as_secs_f64())
+    .bind::<Bool, _>(session_is_ours())
     .execute(connection)
 }
 

@@ -53,12 +53,12 @@ pub struct NewChunk<'a> {
     pub body: &'a [u8],
 }
 
-/// Where the bytes are, and whether they were kept only now.
+/// Where the bytes are, and whether their records count only now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
     /// Key of the row.
     pub raw_id: i64,
-    /// False when the same bytes had come before.
+    /// False when the same bytes had come before, unless they were refused as a whole then: kept without a record.
     pub is_new: bool,
 }
 
@@ -70,11 +70,16 @@ pub fn keep_body(connection: &mut PgConnection, body: &NewBody<'_>) -> QueryResu
     // Looked up first: on an unchanged body the bytes need not travel at all.
     let known = raw_api_data::table
         .filter(raw_api_data::source.eq(body.source).and(raw_api_data::sha256.eq(body.sha256)))
-        .select(raw_api_data::raw_id)
-        .first(connection)
+        .select((raw_api_data::raw_id, raw_api_data::record_count))
+        .first::<(i64, i32)>(connection)
         .optional()?;
-    if let Some(raw_id) = known {
-        return Ok(Kept { raw_id, is_new: false });
+    if let Some((raw_id, records)) = known {
+        let is_new = records == 0 && body.record_count > 0;
+        if is_new {
+            let row = diesel::update(raw_api_data::table.find(raw_id));
+            row.set(raw_api_data::record_count.eq(body.record_count)).execute(connection)?;
+        }
+        return Ok(Kept { raw_id, is_new });
     }
     let raw_id = diesel::insert_into(raw_api_data::table)
         .values(body)
@@ -90,11 +95,16 @@ pub fn keep_body(connection: &mut PgConnection, body: &NewBody<'_>) -> QueryResu
 pub fn keep_chunk(connection: &mut PgConnection, chunk: &NewChunk<'_>) -> QueryResult<Kept> {
     let known = raw_csv_data::table
         .filter(raw_csv_data::source.eq(chunk.source).and(raw_csv_data::sha256.eq(chunk.sha256)))
-        .select(raw_csv_data::raw_id)
-        .first(connection)
+        .select((raw_csv_data::raw_id, raw_csv_data::record_count))
+        .first::<(i64, i32)>(connection)
         .optional()?;
-    if let Some(raw_id) = known {
-        return Ok(Kept { raw_id, is_new: false });
+    if let Some((raw_id, records)) = known {
+        let is_new = records == 0 && chunk.record_count > 0;
+        if is_new {
+            let row = diesel::update(raw_csv_data::table.find(raw_id));
+            row.set(raw_csv_data::record_count.eq(chunk.record_count)).execute(connection)?;
+        }
+        return Ok(Kept { raw_id, is_new });
     }
     let raw_id = diesel::insert_into(raw_csv_data::table)
         .values(chunk)

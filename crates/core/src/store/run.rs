@@ -107,6 +107,24 @@ pub fn count_batch(
         .map(drop)
 }
 
+/// The newest earlier run that read a source to its end, and how many records it read; `None` when there is none.
+///
+/// # Errors
+/// What the database says.
+pub fn last_extracted(
+    connection: &mut PgConnection,
+    source: &str,
+    before_run: i64,
+) -> QueryResult<Option<(i64, i64)>> {
+    use etl_run_sources as t;
+    t::table
+        .filter(t::source.eq(source).and(t::status.eq("succeeded")).and(t::run_id.lt(before_run)))
+        .order(t::run_id.desc())
+        .select((t::run_id, t::extracted))
+        .first(connection)
+        .optional()
+}
+
 /// Closes the record of one source. A process that lives knows better than whoever took it for dead.
 ///
 /// # Errors

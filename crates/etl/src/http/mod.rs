@@ -207,6 +207,18 @@ impl Client {
     }
 }
 
+/// How long a header with this value asks us to wait.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn asked_to_wait(
+    name: &str,
+    value: &[u8],
+    now: chrono::DateTime<chrono::Utc>,
+) -> Option<Duration> {
+    let name: ureq::http::HeaderName = name.parse().ok()?;
+    let headers = [(name, ureq::http::HeaderValue::from_bytes(value).ok()?)].into_iter().collect();
+    retry_after::retry_after(&headers, now)
+}
+
 /// The error of a wait that a signal ended.
 pub(crate) fn cancelled() -> SourceError {
     SourceError::new(FailureKind::Cancelled, "cancelled by a signal")

@@ -37,6 +37,9 @@ const LEASE_PATIENCE: Duration = Duration::from_secs(1);
 /// How long workers get to finish their transaction after a signal.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// How long the end of a run that was asked to end waits for what a worker has locked and does not let go.
+const LAST_WAIT: Duration = Duration::from_millis(300);
+
 /// Runs every enabled source once; returns the exit code.
 pub(crate) fn run(mut settings: Settings, arguments: &RunArgs, progress: Progress) -> u8 {
     let started = Instant::now();
@@ -72,7 +75,9 @@ fn launch(settings: Settings, task: Task, progress: Progress, cancel: &Cancel) -
     let launch = Launch::begin(settings, task, progress, cancel.clone());
     launch.and_then(|mut launch| launch.finish()).unwrap_or_else(|error| {
         log::error!("{error}");
-        Report::of_abort(error, dry_run)
+        let mut report = Report::of_abort(error, dry_run);
+        report.signal = cancel.signal();
+        report
     })
 }
 
@@ -250,9 +255,29 @@ impl Launch {
         }
     }
 
+    /// Says when a listing is much shorter than the last time; a source that lost most of its coins looks healthy.
+    fn compare_with_last(&mut self, outcome: &Outcome) {
+        let is_listing = registration(&outcome.name)
+            .is_ok_and(|registration| (registration.calls_per_run)(&self.settings, None).is_some());
+        let (Some(run_id), Ended::Done, true) = (self.run_id, &outcome.ended, is_listing) else { return };
+        // What is read again was short when it came.
+        if self.task.kept.is_some() {
+            return;
+        }
+        let now = outcome.tally.extracted();
+        match run::last_extracted(&mut self.control, &outcome.name, run_id) {
+            Ok(Some((last, before))) if now < before / 2 => {
+                log::warn!("{}: {now} records, far fewer than the {before} of run {last}", outcome.name);
+            }
+            Ok(_) => {}
+            Err(error) => log::warn!("{}: {}", outcome.name, database::failure(&error).message),
+        }
+    }
+
     fn finish_source(&mut self, outcome: Outcome) {
+        self.compare_with_last(&outcome);
         let closed = self.close_source(&outcome);
-        if closed.is_err()
+        if may_be_repeated(&closed)
             && self.reconnect()
             && let Err(error) = self.close_source(&outcome)
         {
@@ -301,6 +326,8 @@ impl Launch {
     fn close(&mut self) {
         if let Some(signal) = self.cancel.signal() {
             self.report.signal = Some(signal);
+            // A worker that stands in the middle of a statement ends with the process.
+            let _ = database::wait_for_locks(&mut self.control, LAST_WAIT);
             let missing: Vec<String> =
                 self.settings.sources.iter().filter(|name| !self.report.has(name)).cloned().collect();
             for name in missing {
@@ -320,13 +347,18 @@ impl Launch {
         let (status, success, message) = (self.report.status(), self.report.success(), self.report.message());
         let finish =
             |launch: &mut Self| run::finish(&mut launch.control, run_id, status, success, message.as_deref());
-        if finish(self).is_err()
+        if may_be_repeated(&finish(self))
             && self.reconnect()
             && let Err(error) = finish(self)
         {
             log::warn!("the end of the run could not be recorded: {}", database::failure(&error).message);
         }
     }
+}
+
+/// Whether the end of something can be recorded over a new connection: not what somebody has locked.
+fn may_be_repeated(recorded: &QueryResult<()>) -> bool {
+    recorded.as_ref().is_err_and(|error| !database::is_lock_timeout(error))
 }
 
 /// The address of the database.

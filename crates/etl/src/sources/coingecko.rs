@@ -130,12 +130,12 @@ impl Pages<'_> {
         let endpoint = &self.source.endpoint;
         let request = Request { url: endpoint.url(&["coins", "markets"], &query), key: endpoint.header() };
         let answer = self.context.http.get_array(&request)?;
-        let elements = items::split(&answer.body).unwrap_or_default();
+        let split = items::split(&answer.body);
         // Only an empty page is the end: a short one may be a server with smaller pages.
-        if elements.is_empty() && answer.body.trim_ascii() == b"[]" {
+        if split.as_ref().is_ok_and(|elements| elements.is_empty()) {
             return if page == 1 { Err(json::suspicious_empty(&answer.url)) } else { Ok(None) };
         }
-        let known = self.seen.len();
+        let (elements, known) = (split.unwrap_or_default(), self.seen.len());
         self.seen.extend(elements.iter().filter_map(|element| id_of(element)));
         if self.seen.len() == known && known > 0 {
             log::warn!("{}: nothing but coins of earlier pages; taken for the end of the list", answer.url);

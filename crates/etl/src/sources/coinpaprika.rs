@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::contract::{Contract, Type, optional, required, usual};
 use super::endpoint::Endpoint;
 use super::fields::{Field, Refusal, Zero};
-use super::json;
+use super::{items, json};
 use crate::failure::SourceError;
 use crate::http::Request;
 use crate::source::{Extract, Extracted, Extraction, Normalised, RawBatch, Source};
@@ -31,7 +31,7 @@ impl Source for Coinpaprika {
         let fetch = move || {
             let request = Request { url: self.endpoint.url(&["tickers"], &[]), key: self.endpoint.header() };
             let answer = context.http.get_array(&request)?;
-            if answer.body.trim_ascii() == b"[]" {
+            if items::split(&answer.body).is_ok_and(|elements| elements.is_empty()) {
                 return Err(json::suspicious_empty(&answer.url));
             }
             Ok(Extracted::Batch(json::batch(answer, serde_json::json!({}))))

@@ -6,6 +6,7 @@ mod commands;
 mod crash;
 mod csv_map;
 mod drift;
+mod faults;
 mod files;
 mod incremental;
 mod leases;

@@ -1,5 +1,8 @@
 //! What the tests share: a database, a simulator, and the program between them.
 
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Nullable, Text};
@@ -7,12 +10,29 @@ use kasparro_testkit::database::TestDatabase;
 use kasparro_testkit::process::{Output, Program};
 use kasparro_testkit::simulator::{Simulator, Universe};
 
+/// In the password and in the keys of every program that a test runs; in the output of none.
+const CANARY: &str = "canary-of-the-tests";
+
 /// The program under test, with nothing configured but the database.
 pub(crate) fn etl(database_url: &str) -> Program {
-    Program::new(env!("CARGO_BIN_EXE_kasparro-etl"))
-        .variable("DATABASE_URL", database_url)
+    configured(Program::new(env!("CARGO_BIN_EXE_kasparro-etl")), database_url)
+}
+
+fn configured(program: Program, database_url: &str) -> Program {
+    program
+        .secret(CANARY)
+        .variable("DATABASE_URL", with_password(database_url))
         .variable("ETL_RETRY_DELAY_SECONDS", "0.01")
         .variable("ETL_DATABASE_WAIT_SECONDS", "5")
+}
+
+/// The address with a password that the servers of the tests do not ask for.
+fn with_password(url: &str) -> String {
+    if !url.starts_with("postgresql://") || url.contains("password=") || url.contains(":canary") {
+        return url.to_owned();
+    }
+    let separator = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{separator}password={CANARY}")
 }
 
 /// A database and both APIs.
@@ -27,7 +47,17 @@ impl World {
     }
 
     pub(crate) fn with(universe: Universe) -> Self {
-        Self { database: TestDatabase::new(), simulator: Simulator::start(universe) }
+        Self::of(TestDatabase::new(), universe)
+    }
+
+    /// In another database than one of the shared server.
+    pub(crate) fn on(database: TestDatabase) -> Self {
+        Self::of(database, Universe::new(7).coins(40))
+    }
+
+    pub(crate) fn of(database: TestDatabase, universe: Universe) -> Self {
+        watch_checkpoints(&mut database.connect());
+        Self { database, simulator: Simulator::start(universe) }
     }
 
     /// The program, knowing both APIs.
@@ -37,9 +67,20 @@ impl World {
 
     /// As [`Self::etl`], over another way to the database.
     pub(crate) fn etl_at(&self, database_url: &str) -> Program {
-        etl(database_url)
+        self.knowing_both(etl(database_url))
+    }
+
+    /// Another program with the same variables, which is to start the program under test.
+    pub(crate) fn etl_as(&self, program: &str) -> Program {
+        self.knowing_both(configured(Program::new(program), self.database.url()))
+    }
+
+    fn knowing_both(&self, program: Program) -> Program {
+        program
             .variable("COINPAPRIKA_BASE_URL", self.simulator.coinpaprika_base_url())
             .variable("COINGECKO_BASE_URL", self.simulator.coingecko_base_url())
+            .variable("COINPAPRIKA_API_KEY", CANARY)
+            .variable("COINGECKO_API_KEY", CANARY)
     }
 
     /// Runs one source and expects it to succeed.
@@ -107,16 +148,78 @@ pub(crate) fn texts(connection: &mut PgConnection, sql: &str) -> Vec<String> {
     rows.into_iter().map(|row| row.t).collect()
 }
 
-/// The invariants that hold after every run, however it ended.
+/// Makes the database refuse a checkpoint that goes back (I5).
+pub(crate) fn watch_checkpoints(connection: &mut PgConnection) {
+    let sql = "create function checkpoint_goes_on() returns trigger language plpgsql as $$ begin \
+                 if new.last_processed_timestamp < old.last_processed_timestamp or new.batch_number < old.batch_number then \
+                   raise exception 'the checkpoint of % went back', old.source; \
+                 end if; \
+                 return new; \
+               end $$; \
+               create trigger checkpoint_goes_on before update on etl_checkpoints \
+                 for each row execute function checkpoint_goes_on()";
+    connection.batch_execute(sql).unwrap();
+}
+
+/// Waits until no session of the program is left: one that was killed is found out about by the server soon (I10).
+fn wait_for_sessions(connection: &mut PgConnection) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let left = "select count(*) from pg_stat_activity \
+                 where datname = current_database() and application_name = 'kasparro-etl' and backend_type = 'client backend'";
+    while number(connection, left) > 0 {
+        assert!(Instant::now() < deadline, "a session of the program is left behind");
+        connection.batch_execute("select pg_sleep(0.005)").unwrap();
+    }
+}
+
+/// The invariants that hold after every run, however it ended (I3, the same tables as after a single clean run, is
+/// [`contents`]; I9, what readers see meanwhile, is in `crash`).
 pub(crate) fn check_invariants(connection: &mut PgConnection) {
+    wait_for_sessions(connection);
     let must_be_zero = [
         (
-            "a batch and its rows disagree",
+            "the same observation twice (I2)",
+            "select count(*) from (select from observations group by coin_id, observed_at having count(*) > 1) x",
+        ),
+        (
+            "the same bytes twice (I2)",
+            "select count(*) from (select from (select source, sha256 from raw_api_data union all select source, sha256 from raw_csv_data) r \
+           group by source, sha256 having count(*) > 1) x",
+        ),
+        (
+            "an observation that its bytes cannot hold (I4)",
+            "select count(*) from observations o join etl_batches b using (batch_id) \
+            left join raw_api_data a on a.raw_id = b.raw_api_id left join raw_csv_data c on c.raw_id = b.raw_csv_id \
+           where coalesce(a.record_count, c.record_count) <= o.raw_position",
+        ),
+        (
+            "a checkpoint beyond what was delivered (I5)",
+            "select count(*) from etl_checkpoints c join data_sources s on s.name = c.source \
+           where c.last_processed_timestamp > greatest((select max(observed_at) from observations o where o.source_id = s.source_id), \
+                 (select max(created_at) from etl_batches b where b.source = c.source))",
+        ),
+        (
+            "what nobody does any more is still running (I6)",
+            "select count(*) from etl_run_sources s where status = 'running' \
+             and not exists (select from etl_lease l where l.source = s.source and l.run_id = s.run_id and l.expires_at > clock_timestamp())",
+        ),
+        (
+            "records are lost (I7)",
+            "select count(*) from etl_run_sources where extracted <> loaded + restated + unchanged + duplicate + rejected",
+        ),
+        (
+            "a secret is in the database",
+            "select count(*) from (select error_message from etl_runs union all select error_message from etl_run_sources \
+             union all select url from raw_api_data union all select origin from etl_batches union all select owner from etl_lease) t (said) \
+           where said like '%canary%'",
+        ),
+        (
+            "a batch and its rows disagree (I1)",
             "select count(*) from (select b.batch_id from etl_batches b left join observations o using (batch_id) \
            group by b.batch_id having count(o.coin_id) <> b.loaded + b.restated - b.superseded) x",
         ),
         (
-            "an observation without a batch",
+            "an observation without a batch (I4)",
             "select count(*) from observations o left join etl_batches b using (batch_id) where b.batch_id is null",
         ),
         (
@@ -125,7 +228,7 @@ pub(crate) fn check_invariants(connection: &mut PgConnection) {
             left join coin_labels l on l.label_id = o.label_id and l.coin_id = o.coin_id where c.coin_id is null or l.label_id is null",
         ),
         (
-            "the latest state is not the newest observation",
+            "the latest state is not the newest observation (I8)",
             "select count(*) from (select distinct on (coin_id) * from observations order by coin_id, observed_at desc) o \
             full join coin_latest l using (coin_id) \
            where (o.observed_at, o.batch_id, o.label_id, o.raw_position) is distinct from (l.observed_at, l.batch_id, l.label_id, l.raw_position) \
@@ -163,7 +266,7 @@ pub(crate) fn check_invariants(connection: &mut PgConnection) {
             "select count(*) from observation_partitions p where not indexed or 4 <> (select count(*) from pg_indexes \
               where tablename = observation_partition_name(p.source_id, p.month))",
         ),
-        ("a lease is held", "select count(*) from etl_lease where expires_at > clock_timestamp()"),
+        ("a lease is held (I6)", "select count(*) from etl_lease where expires_at > clock_timestamp()"),
         (
             "a refused record leads nowhere",
             "select count(*) from rejects r left join etl_batches b using (batch_id) where b.batch_id is null",

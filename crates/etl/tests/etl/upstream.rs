@@ -147,9 +147,11 @@ fn a_huge_body_is_cut_off_and_little_memory_is_used() {
             .etl()
             .variable("ETL_MAX_BODY_MIB", "16")
             .arguments(["run", "--sources", "coinpaprika"])
+            .measured()
             .run();
         assert_eq!(output.code, 69, "{name}: {}", output.stderr);
         assert!(output.stderr.contains("larger than 16 MiB"), "{name}: {}", output.stderr);
+        assert!(output.peak_kib < 128 * 1024, "{name}: {} KiB", output.peak_kib);
     }
 }
 

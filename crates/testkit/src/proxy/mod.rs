@@ -24,6 +24,7 @@
 mod connection;
 mod lane;
 mod postgres;
+mod tls;
 
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
@@ -34,6 +35,7 @@ use anyhow::Context;
 
 pub use lane::{Direction, Toxic};
 pub use postgres::PostgresProxy;
+pub use tls::{Certificate, TlsFront};
 
 use connection::{Connection, End};
 use lane::Lane;

@@ -110,6 +110,8 @@ impl PostgresProxy {
     fn hold(&self, hold: Hold) {
         let statements = &mut self.link.shared.lock().statements;
         (statements.hold, statements.held) = (Some(hold), false);
+        // What was held for another reason goes on.
+        self.link.shared.changed.notify_all();
     }
 
     /// Lets go what is held, and holds nothing more.
