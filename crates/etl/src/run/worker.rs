@@ -107,7 +107,7 @@ impl Assignment {
                         let written = session.write(self, &mut ready)?;
                         batches += 1;
                         *tally += written.tally;
-                        self.line.show(batches, tally);
+                        self.line.show(batches, tally, ready.raw.reached);
                     }
                     Step::File(state) => {
                         session.attempt(self, |s| s.loader.note_file(&mut s.connection, &state))?
