@@ -7,6 +7,8 @@ use kasparro_core::Decimal;
 use kasparro_core::store::page::{AmountColumn, AmountKey, CreatedKey, Sort};
 use sha2::{Digest, Sha256};
 
+use crate::problem::{ParameterError, Problem};
+
 /// Longest cursor that is looked at, in characters: the longest amount has 700 digits.
 pub(crate) const MAX_CHARS: usize = 2048;
 
@@ -41,21 +43,14 @@ impl Cursor {
             ),
             Sort::Created(None) | Sort::Amount(_, None) => String::new(),
         };
-        let payload = format!("{},{fields}", self.skipped);
-        let mut bytes = checksum(query, payload.as_bytes()).to_vec();
-        bytes.extend_from_slice(payload.as_bytes());
-        URL_SAFE_NO_PAD.encode(bytes)
+        seal(query, &format!("{},{fields}", self.skipped))
     }
 
     /// Reads a cursor of a query that is sorted like `sort`; `None` when it is not one, was changed, or belongs
     /// to another query.
     pub(crate) fn decode(text: &str, query: &str, sort: &Sort) -> Option<Self> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (sum, payload) = bytes.split_at_checked(CHECKSUM_BYTES)?;
-        if sum != checksum(query, payload) {
-            return None;
-        }
-        let mut fields = std::str::from_utf8(payload).ok()?.split(',');
+        let payload = unseal(text, query)?;
+        let mut fields = payload.split(',');
         let skipped = fields.next()?.parse().ok()?;
         let sort = match sort {
             Sort::Created(_) => Sort::Created(Some(created_key(&mut fields)?)),
@@ -63,6 +58,29 @@ impl Cursor {
         };
         fields.next().is_none().then_some(Self { sort, skipped })
     }
+}
+
+/// A position as opaque text, tied to a query.
+pub(crate) fn seal(query: &str, position: &str) -> String {
+    let mut bytes = checksum(query, position.as_bytes()).to_vec();
+    bytes.extend_from_slice(position.as_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The position that [`seal`] was given; `None` when the text was changed, or belongs to another query.
+pub(crate) fn unseal(text: &str, query: &str) -> Option<String> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let (sum, position) = bytes.split_at_checked(CHECKSUM_BYTES)?;
+    (sum == checksum(query, position)).then(|| String::from_utf8(position.to_vec()).ok())?
+}
+
+/// The refusal of a cursor that is none of the query's.
+pub(crate) fn foreign() -> Problem {
+    Problem::parameters(vec![ParameterError {
+        parameter: "cursor".to_owned(),
+        message: "it is not a cursor of this query".to_owned(),
+        allowed: "`next_cursor` of a page of the same query".to_owned(),
+    }])
 }
 
 fn created_key<'a>(fields: &mut impl Iterator<Item = &'a str>) -> Option<CreatedKey> {

@@ -32,6 +32,8 @@ use crate::routes;
     servers((url = "/", description = "This service.")),
     tags(
         (name = "data", description = "Observations."),
+        (name = "runs", description = "The launches of the ETL, and what they differ in."),
+        (name = "provenance", description = "Where numbers come from."),
         (name = "stats", description = "How much there is, and how the runs went."),
         (name = "service", description = "The service itself."),
     ),

@@ -210,14 +210,19 @@ pub(crate) fn none(request: &HttpRequest) -> Result<(), Problem> {
 
 /// The last segment of the path, decoded here because the library would repair broken bytes silently.
 pub(crate) fn path_text(request: &HttpRequest, name: &str) -> Result<String, Problem> {
+    path_text_within(request, name, MAX_TEXT_CHARS)
+}
+
+/// The same, of at most `max` characters.
+pub(crate) fn path_text_within(request: &HttpRequest, name: &str, max: usize) -> Result<String, Problem> {
     let path = request.uri().path();
     let segment = path.rsplit('/').next().unwrap_or_default();
     let value = decode(segment, false)?;
-    check_text(&value, MAX_TEXT_CHARS).map(|()| value).map_err(|message| {
+    check_text(&value, max).map(|()| value).map_err(|message| {
         Problem::parameters(vec![ParameterError {
             parameter: name.to_owned(),
             message,
-            allowed: text_allowed(MAX_TEXT_CHARS),
+            allowed: text_allowed(max),
         }])
     })
 }

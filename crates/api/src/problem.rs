@@ -77,6 +77,15 @@ codes! {
     UnknownCoin = "unknown_coin", 404, "There is no such coin",
         "No source (or not the one asked for) has delivered a coin with this id.",
         "GET /data lists the coins with their ids; ids are compared case by case.";
+    UnknownAsset = "unknown_asset", 404, "There is no such asset",
+        "No asset has this id, and no source has delivered a coin with it that belongs to an asset.",
+        "GET /assets lists the assets; `q` finds them by name, symbol or any source's id.";
+    UnknownObservation = "unknown_observation", 404, "There is no such observation",
+        "No observation has this id, or it was removed with its month.",
+        "GET /data lists the observations with their ids.";
+    UnknownRun = "unknown_run", 404, "There is no such run",
+        "The ETL has no launch of this number on record.",
+        "GET /runs lists the launches.";
     UnknownProblem = "unknown_problem", 404, "There is no such problem",
         "The table of errors has no row of this name.",
         "Follow the `type` of a problem as it was sent.";

@@ -161,6 +161,28 @@ impl Snapshots {
         deliver(request, &conditions, Some((&cached.answers, key)), &answer).await
     }
 
+    /// Answers what the tables say at this moment, for what changes without the data, such as the record of runs.
+    /// `name` names route and parameters. Nothing is kept.
+    pub(crate) async fn at_once<F>(
+        &self,
+        request: &HttpRequest,
+        name: String,
+        query: F,
+    ) -> Result<HttpResponse, Problem>
+    where
+        F: Fn(&mut Connection, &[SourceState]) -> Result<Rendered, ReadError> + Send + 'static,
+    {
+        let conditions = Conditions::of(request);
+        note(request, Origin::Uncached);
+        let compute = move |connection: &mut Connection| {
+            let sources = version::sources(connection)?;
+            let rendered = query(connection, &sources)?;
+            Ok(Answer::new(Label::of_body(&name, rendered.body(), &sources), rendered))
+        };
+        let answer = self.database.read(compute).await?;
+        deliver(request, &conditions, None, &Arc::new(answer)).await
+    }
+
     /// The overview as of a moment ago, or as of now.
     pub(crate) async fn overview(&self) -> Result<Arc<Known>, Problem> {
         if let Some((_, known)) = self.cached() {
@@ -276,7 +298,7 @@ async fn deliver(
 
 /// Whether a failure stays the same as long as the data does.
 fn is_lasting(code: Code) -> bool {
-    matches!(code, Code::UnknownCoin | Code::InvalidParameter)
+    matches!(code, Code::UnknownCoin | Code::UnknownAsset | Code::UnknownObservation | Code::InvalidParameter)
 }
 
 fn note(request: &HttpRequest, origin: Origin) {

@@ -2,6 +2,8 @@
 //!
 //! * [`schema`]: the tables, as Diesel sees them.
 //! * [`record`] and [`decimal`]: one market observation, digit for digit.
+//! * [`raw`]: the records within the bytes that a source sent.
+//! * [`robust`]: what is usual, and how far something is from it.
 //! * [`store`]: one module per table or question; the only place with SQL.
 //! * [`db`]: connections, migrations, the version check.
 //! * [`secret`]: settings that may come from a file and are never printed.
@@ -12,7 +14,9 @@
 pub mod db;
 pub mod decimal;
 pub mod log_line;
+pub mod raw;
 pub mod record;
+pub mod robust;
 #[allow(missing_docs, reason = "the tables are described by COMMENT ON in the migrations")]
 pub mod schema;
 pub mod secret;

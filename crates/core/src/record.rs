@@ -42,6 +42,32 @@ pub struct Values {
     pub max_supply: Option<Decimal>,
 }
 
+impl Values {
+    /// Names of the decimals, in the order of the columns.
+    pub const NUMBERS: [&str; 7] = [
+        "price_usd",
+        "market_cap_usd",
+        "volume_24h_usd",
+        "change_24h_percent",
+        "circulating_supply",
+        "total_supply",
+        "max_supply",
+    ];
+
+    /// The decimals, in the order of [`Self::NUMBERS`].
+    pub fn numbers(&self) -> [Option<&Decimal>; 7] {
+        [
+            self.price_usd.as_ref(),
+            self.market_cap_usd.as_ref(),
+            self.volume_24h_usd.as_ref(),
+            self.change_24h_percent.as_ref(),
+            self.circulating_supply.as_ref(),
+            self.total_supply.as_ref(),
+            self.max_supply.as_ref(),
+        ]
+    }
+}
+
 /// A record that was refused, with what a person needs to find out why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject {

@@ -137,6 +137,7 @@ diesel::table! {
         observed_from -> Nullable<Timestamptz>,
         observed_to -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
+        coin_ids -> Nullable<Array<Integer>>,
     }
 }
 
@@ -166,6 +167,26 @@ diesel::table! {
         raw_position -> Integer,
         rank -> Nullable<Integer>,
         source_id -> SmallInt,
+        price_usd -> Nullable<Numeric>,
+        market_cap_usd -> Nullable<Numeric>,
+        volume_24h_usd -> Nullable<Numeric>,
+        change_24h_percent -> Nullable<Numeric>,
+        circulating_supply -> Nullable<Numeric>,
+        total_supply -> Nullable<Numeric>,
+        max_supply -> Nullable<Numeric>,
+    }
+}
+
+diesel::table! {
+    observation_revisions (coin_id, observed_at, batch_id) {
+        coin_id -> Integer,
+        observed_at -> Timestamptz,
+        batch_id -> BigInt,
+        superseded_by -> BigInt,
+        label_id -> Integer,
+        raw_position -> Integer,
+        source_id -> SmallInt,
+        rank -> Nullable<Integer>,
         price_usd -> Nullable<Numeric>,
         market_cap_usd -> Nullable<Numeric>,
         volume_24h_usd -> Nullable<Numeric>,
@@ -350,6 +371,17 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    record_layouts (layout_id) {
+        layout_id -> BigInt,
+        source -> Text,
+        file_id -> Nullable<BigInt>,
+        generation -> Nullable<Integer>,
+        layout -> Jsonb,
+        declared_at -> Timestamptz,
+    }
+}
+
 diesel::joinable!(coins -> data_sources (source_id));
 diesel::joinable!(coin_latest -> coins (coin_id));
 diesel::joinable!(coin_latest -> coin_labels (label_id));
@@ -373,6 +405,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     coins,
     coin_labels,
     observations,
+    observation_revisions,
+    record_layouts,
     coin_latest,
     rejects,
     source_calls,

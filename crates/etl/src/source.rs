@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use kasparro_core::store::csv_file::FileState;
+use kasparro_core::store::layout;
 use kasparro_core::{MarketRecord, Reject};
 
 use crate::failure::SourceError;
@@ -26,6 +27,12 @@ pub(crate) trait Source: Send + Sync {
     /// # Errors
     /// When the bytes as a whole are not what the source promises; a bad record is a [`Reject`].
     fn normalise(&self, batch: &RawBatch) -> Result<Normalised, SourceError>;
+
+    /// Where the fields of its records come from, for whoever looks an observation up; `None` for a source whose every
+    /// file says so itself.
+    fn layout(&self) -> Option<layout::Layout> {
+        None
+    }
 
     /// What its records look like; `None` for a source whose every file says so itself.
     fn contract(&self) -> Option<&'static Contract> {
@@ -52,15 +59,6 @@ pub(crate) struct RawBatch {
     pub(crate) provenance: Provenance,
     /// How far the source is with this batch, for the checkpoint; its shape belongs to the source.
     pub(crate) cursor: serde_json::Value,
-    /// How much is read with this batch, for people; `None` when nobody knows how much there is.
-    pub(crate) reached: Option<Reached>,
-}
-
-/// Bytes that were read, of so many.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Reached {
-    pub(crate) done: u64,
-    pub(crate) of: u64,
 }
 
 /// Where a batch came from.

@@ -14,21 +14,27 @@ mod coin;
 mod data;
 mod docs;
 mod health;
+mod lineage;
 mod metrics;
 mod probes;
 mod problems;
 mod query;
 mod root;
+mod runs;
 mod stats;
 
 /// The patterns of all routes, for labels of bounded number.
-pub(crate) const PATTERNS: [&str; 14] = [
+pub(crate) const PATTERNS: [&str; 18] = [
     "/",
     "/health",
     "/data",
     "/data/{crypto_id}",
     "/stats",
     "/stats/summary",
+    "/lineage/{id}",
+    "/runs",
+    "/runs/compare",
+    "/runs/{id}",
     "/livez",
     "/readyz",
     "/metrics",
@@ -62,6 +68,11 @@ pub(crate) fn documented(config: &mut ServiceConfig<'_>) {
         .service(Endpoint::new(coin::__path_newest, coin::newest, READS).with(&[Code::UnknownCoin]))
         .service(Endpoint::new(stats::__path_show, stats::show, READS))
         .service(Endpoint::new(stats::__path_summary, stats::summary, READS))
+        .service(Endpoint::new(lineage::__path_show, lineage::show, READS).with(&[Code::UnknownObservation]))
+        .service(Endpoint::new(runs::__path_list, runs::list, READS))
+        // Before the route of one run, which would take `compare` for a number.
+        .service(Endpoint::new(runs::__path_compare, runs::compare, READS).with(&[Code::UnknownRun]))
+        .service(Endpoint::new(runs::__path_show, runs::show, READS).with(&[Code::UnknownRun]))
         .service(Endpoint::new(probes::__path_live, probes::live, ANSWERS))
         .service(Endpoint::new(probes::__path_ready, probes::ready, READS).with(&[Code::ShuttingDown]))
         .service(Endpoint::new(problems::__path_show, problems::show, ANSWERS).with(&[Code::UnknownProblem]));

@@ -35,9 +35,13 @@ fn every_operation_is_described() {
         "/data",
         "/data/{crypto_id}",
         "/health",
+        "/lineage/{id}",
         "/livez",
         "/problems/{code}",
         "/readyz",
+        "/runs",
+        "/runs/compare",
+        "/runs/{id}",
         "/stats",
         "/stats/summary",
     ];
@@ -103,9 +107,17 @@ fn documented_bounds_defaults_and_examples_are_true() {
             };
             // Bounds are for a few rows only.
             let few = if path == "/data" && name != "latest" { "&latest=true" } else { "" };
+            let others = item["get"]["parameters"].as_array().into_iter().flatten();
+            let needed: String = others
+                .filter(|other| other["in"] == "query" && other["required"] == true && other["name"] != name)
+                .map(|other| format!("&{}={}", other["name"].as_str().unwrap(), plain(&other["example"])))
+                .collect();
             let status = |value: &str| match parameter["in"].as_str() {
                 Some("path") => service.get(&path.replace(&format!("{{{name}}}"), value)).status,
-                _ => service.get(&format!("{}?{name}={value}{few}", path.replace("{crypto_id}", "x"))).status,
+                _ => {
+                    let path = path.replace("{crypto_id}", "x").replace("{id}", "x");
+                    service.get(&format!("{path}?{name}={value}{few}{needed}")).status
+                }
             };
             let mut accepted: Vec<String> =
                 schema["enum"].as_array().into_iter().flatten().map(plain).collect();

@@ -25,6 +25,8 @@ pub struct NewBatch<'a> {
     pub tally: Tally,
     /// Oldest and newest observed_at of the rows that it writes; `None` when it writes none.
     pub observed: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// Keys of the coins that its records are about, sorted, each once.
+    pub coin_ids: &'a [i32],
 }
 
 /// Which table the raw bytes are in.
@@ -64,6 +66,7 @@ pub fn insert(connection: &mut PgConnection, batch: &NewBatch<'_>) -> QueryResul
             t::rejected.eq(count(batch.tally.rejected)),
             t::observed_from.eq(batch.observed.map(|(from, _)| from)),
             t::observed_to.eq(batch.observed.map(|(_, to)| to)),
+            t::coin_ids.eq(batch.coin_ids),
         ))
         .returning(t::batch_id)
         .get_result(connection)

@@ -99,18 +99,3 @@ impl Columns {
         self.0[at..at + 4].copy_from_slice(&length.to_be_bytes());
     }
 }
-
-impl Values {
-    /// The decimals in the order of the columns.
-    pub(super) fn numbers(&self) -> [Option<&Decimal>; 7] {
-        [
-            self.price_usd.as_ref(),
-            self.market_cap_usd.as_ref(),
-            self.volume_24h_usd.as_ref(),
-            self.change_24h_percent.as_ref(),
-            self.circulating_supply.as_ref(),
-            self.total_supply.as_ref(),
-            self.max_supply.as_ref(),
-        ]
-    }
-}

@@ -206,7 +206,7 @@ pub fn append(
         .map(drop)
 }
 
-/// Gives existing rows of a source other values.
+/// Gives existing rows of a source other values; what they said goes to `observation_revisions`, by the same statement.
 ///
 /// # Errors
 /// What the database says; [`Error::NotFound`] when a row does not exist.
@@ -223,14 +223,22 @@ pub fn restate(
         rows.iter().map(|row| row.values.numbers()[at].cloned()).collect()
     };
     let updated = sql_query(
-        "update observations o \
+        "with n as (select * from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) as n (coin_id, observed_at, \
+                label_id, raw_position, rank, price_usd, market_cap_usd, volume_24h_usd, change_24h_percent, \
+                circulating_supply, total_supply, max_supply)), \
+         kept as (insert into observation_revisions (coin_id, observed_at, batch_id, superseded_by, label_id, raw_position, \
+                source_id, rank, price_usd, market_cap_usd, volume_24h_usd, change_24h_percent, circulating_supply, \
+                total_supply, max_supply) \
+             select o.coin_id, o.observed_at, o.batch_id, $1, o.label_id, o.raw_position, o.source_id, o.rank, \
+                    o.price_usd, o.market_cap_usd, o.volume_24h_usd, o.change_24h_percent, o.circulating_supply, \
+                    o.total_supply, o.max_supply \
+               from n join observations o on o.source_id = $14 and o.coin_id = n.coin_id and o.observed_at = n.observed_at) \
+         update observations o \
             set batch_id = $1, label_id = n.label_id, raw_position = n.raw_position, rank = n.rank, \
                 price_usd = n.price_usd, market_cap_usd = n.market_cap_usd, volume_24h_usd = n.volume_24h_usd, \
                 change_24h_percent = n.change_24h_percent, circulating_supply = n.circulating_supply, \
                 total_supply = n.total_supply, max_supply = n.max_supply \
-           from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) as n (coin_id, observed_at, label_id, \
-                raw_position, rank, price_usd, market_cap_usd, volume_24h_usd, change_24h_percent, \
-                circulating_supply, total_supply, max_supply) \
+           from n \
           where o.source_id = $14 and o.coin_id = n.coin_id and o.observed_at = n.observed_at",
     )
     .bind::<BigInt, _>(batch_id)

@@ -155,13 +155,7 @@ pub fn count(connection: &mut PgConnection, query: &PageQuery) -> QueryResult<i6
 /// # Errors
 /// What the database says.
 pub fn explain(connection: &mut PgConnection, query: &PageQuery) -> QueryResult<Vec<String>> {
-    #[derive(QueryableByName)]
-    struct Line {
-        #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
-        text: String,
-    }
-    let lines: Vec<Line> = statement(query).explained().load(connection)?;
-    Ok(lines.into_iter().map(|line| line.text).collect())
+    statement(query).plan(connection)
 }
 
 impl Sort {

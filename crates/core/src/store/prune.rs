@@ -52,6 +52,15 @@ diesel::define_sql_function! {
 /// # Errors
 /// What the database says.
 pub fn month(connection: &mut PgConnection, month: NaiveDate) -> QueryResult<i64> {
+    // What an observation said before goes with it.
+    sql_query(
+        "delete from observation_revisions r \
+          where observed_at >= $1::timestamp at time zone 'UTC' \
+            and observed_at < ($1 + interval '1 month') at time zone 'UTC' \
+            and not exists (select 1 from coin_latest l where l.coin_id = r.coin_id and l.observed_at = r.observed_at)",
+    )
+    .bind::<Date, _>(month)
+    .execute(connection)?;
     use crate::schema::observation_partitions as t;
     let sources: Vec<i16> =
         t::table.filter(t::month.eq(month)).order(t::source_id).select(t::source_id).load(connection)?;

@@ -6,8 +6,8 @@
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
-use diesel::sql_types::{HasSqlType, Untyped};
-use diesel::{PgConnection, QueryResult, RunQueryDsl};
+use diesel::sql_types::{HasSqlType, Text, Untyped};
+use diesel::{PgConnection, QueryResult, QueryableByName, RunQueryDsl};
 
 /// A statement of fixed text, `$1` and so on standing for the bound values.
 pub(crate) struct Statement {
@@ -33,9 +33,20 @@ impl Statement {
     }
 
     /// The same statement, asking for its plan instead of its rows.
-    pub(crate) fn explained(mut self) -> Self {
+    fn explained(mut self) -> Self {
         self.sql.insert_str(0, "explain ");
         self
+    }
+
+    /// The plan that the database makes, line by line.
+    pub(crate) fn plan(self, connection: &mut PgConnection) -> QueryResult<Vec<String>> {
+        #[derive(QueryableByName)]
+        struct Line {
+            #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
+            text: String,
+        }
+        let lines: Vec<Line> = self.explained().load(connection)?;
+        Ok(lines.into_iter().map(|line| line.text).collect())
     }
 }
 
@@ -93,7 +104,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use diesel::sql_types::{BigInt, Text};
+    use diesel::sql_types::BigInt;
 
     #[test]
     fn parameters_are_numbered_by_occurrence() {

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use diesel::{Connection, PgConnection, QueryResult};
+use kasparro_core::store::layout as record_layout;
 use kasparro_core::store::run::Tally;
 use kasparro_core::store::source::{Added, SourceKey};
 use kasparro_core::store::{batch, checkpoint, coin, csv_file, lease, observation, raw, reject, run, source};
@@ -240,6 +241,7 @@ impl Loader {
                 origin: &ready.raw.origin(),
                 tally,
                 observed: outcome.observed(),
+                coin_ids: &outcome.coin_ids,
             },
         )?;
         observation::append(connection, self.source.source_id, batch_id, &outcome.new)?;
@@ -279,8 +281,10 @@ impl Loader {
                 let kept = raw::keep_body(connection, &body)?;
                 KeptRaw { key: batch::RawKey::Api(kept.raw_id), is_new: kept.is_new }
             }
-            Provenance::File { state, lines, bytes, .. } => {
+            Provenance::File { state, lines, bytes, layout } => {
                 let file_id = file_of(connection, state)?;
+                let file = Some((file_id, state.generation));
+                record_layout::declare(connection, &self.source.name, file, &layout.declared())?;
                 let chunk = raw::NewChunk {
                     source: &self.source.name,
                     file_id,

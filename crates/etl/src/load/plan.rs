@@ -19,6 +19,7 @@ pub(super) struct Plan<'r> {
     /// Rows not newer than the newest of their coin: the database knows whether they exist.
     older: Vec<(usize, Row<'r>)>,
     older_keys: Vec<Key>,
+    coin_ids: Vec<i32>,
 }
 
 /// What is to be written.
@@ -31,6 +32,8 @@ pub(super) struct Outcome<'r> {
     /// What becomes of the newest state of coins, by key.
     pub(super) changes: BTreeMap<i32, Change<'r>>,
     pub(super) tally: Tally,
+    /// Coins that the records are about, sorted, each once.
+    pub(super) coin_ids: Vec<i32>,
 }
 
 /// How a batch changes the newest state of a coin.
@@ -74,6 +77,7 @@ impl<'r> Plan<'r> {
             changes: BTreeMap::new(),
             older: Vec::new(),
             older_keys: Vec::new(),
+            coin_ids: Vec::new(),
         };
         for (place, row, timed) in plan.last_of_each_key(directory, records, fetched_at) {
             plan.decide(directory, place, row, timed);
@@ -111,6 +115,8 @@ impl<'r> Plan<'r> {
             same
         });
         self.tally.duplicate += (before - rows.len()) as i64;
+        self.coin_ids.extend(rows.iter().map(|(_, row, _)| row.coin_id));
+        self.coin_ids.dedup();
         rows
     }
 
@@ -189,6 +195,7 @@ impl<'r> Plan<'r> {
             superseded: self.superseded,
             changes: self.changes,
             tally: self.tally,
+            coin_ids: self.coin_ids,
         }
     }
 }

@@ -73,7 +73,6 @@ impl Kept {
             fetched_at: body.fetched_at,
             provenance: Provenance::Http { url: body.url, status, content_type: body.content_type },
             cursor: self.cursor.clone(),
-            reached: None,
         })
     }
 
@@ -99,7 +98,6 @@ impl Kept {
                 layout,
             },
             cursor: self.cursor.clone(),
-            reached: None,
             bytes: chunk.body,
         })
     }

@@ -225,24 +225,19 @@ impl Report {
             "success": self.success(),
             "exit_code": self.exit_code(),
             "seconds": (took.as_secs_f64() * 1000.0).round() / 1000.0,
-            "summary": self.summary(took),
             "error": self.message(),
             "sources": self.outcomes.iter().map(Outcome::json).collect::<Vec<_>>(),
         })
     }
 
     fn text(&self, took: Duration) -> String {
+        let mut all = Tally::default();
         let mut text = String::new();
         for outcome in &self.outcomes {
+            all += outcome.tally;
             text.push_str(&format!("{:12} {}\n", outcome.name, outcome.line()));
         }
-        text + &self.summary(took) + "\n"
-    }
-
-    /// What happened, in one sentence.
-    fn summary(&self, took: Duration) -> String {
-        let mut all = Tally::default();
-        self.outcomes.iter().for_each(|outcome| all += outcome.tally);
+        let seconds = took.as_secs_f64();
         let nothing_new = all.loaded == 0 && all.restated == 0;
         let verdict = match self.status() {
             "succeeded" if nothing_new => "nothing new".to_owned(),
@@ -254,13 +249,11 @@ impl Report {
             ),
             "skipped" => "another run is at it".to_owned(),
             "cancelled" => format!("ended by a signal, what was committed stays: {}", sentence(&all)),
-            _ if all.extracted() > 0 => format!("no source was read to its end: {}", sentence(&all)),
-            _ => "nothing was loaded".to_owned(),
+            _ => "nothing was loaded to the end".to_owned(),
         };
-        let seconds = took.as_secs_f64();
         let end = if self.dry_run { "dry run, nothing was written: " } else { "" };
-        let word = if self.status() == "failed" { "FAILED after" } else { "done in" };
-        format!("{word} {seconds:.1} s: {end}{verdict}")
+        text.push_str(&format!("done in {seconds:.1} s: {end}{verdict}\n"));
+        text
     }
 }
 

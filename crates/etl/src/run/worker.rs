@@ -8,6 +8,7 @@ use std::thread;
 use kasparro_core::secret::Secret;
 use kasparro_core::store::csv_file::FileState;
 use kasparro_core::store::drift::NewDrift;
+use kasparro_core::store::layout;
 use kasparro_core::store::run::Tally;
 
 use super::kept::{Kept, Selection};
@@ -84,6 +85,9 @@ impl Assignment {
             None => Input::Fresh(Box::new(session.extraction(self, registration)?)),
         };
         let source: Arc<dyn Source> = (registration.open)(&self.settings)?.into();
+        if let Some(layout) = source.layout() {
+            session.attempt(self, |s| Ok(layout::declare(&mut s.connection, &self.name, None, &layout)?))?;
+        }
         // The next batch is ready when this one is written, and no more: that bounds the memory.
         let (sender, steps) = mpsc::sync_channel(0);
         let (name, max_reject_rate) = (self.name.clone(), self.settings.max_reject_rate);
@@ -107,7 +111,7 @@ impl Assignment {
                         let written = session.write(self, &mut ready)?;
                         batches += 1;
                         *tally += written.tally;
-                        self.line.show(batches, tally, ready.raw.reached);
+                        self.line.show(batches, tally);
                     }
                     Step::File(state) => {
                         session.attempt(self, |s| s.loader.note_file(&mut s.connection, &state))?

@@ -7,13 +7,14 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
+use kasparro_core::store::layout::Layout;
 use kasparro_core::{MarketRecord, RejectCode, Values};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::contract::{Contract, Type, optional, required, usual};
 use super::endpoint::Endpoint;
-use super::fields::{Field, Refusal, Zero};
+use super::fields::{self, Field, Refusal, Taken, Zero};
 use super::{items, json};
 use crate::failure::SourceError;
 use crate::http::{Answer, Request};
@@ -41,10 +42,30 @@ impl Source for Coingecko {
         json::normalise(batch, |element, position| record(element, position, batch.fetched_at))
     }
 
+    fn layout(&self) -> Option<Layout> {
+        Some(fields::layout(TAKEN))
+    }
+
     fn contract(&self) -> Option<&'static Contract> {
         Some(&CONTRACT)
     }
 }
+
+/// Where the fields come from; a test holds this and [`record`] together.
+const TAKEN: &[Taken] = &[
+    Taken("crypto_id", "id", Zero::IsZero),
+    Taken("crypto_name", "name", Zero::IsZero),
+    Taken("symbol", "symbol", Zero::IsZero),
+    Taken("observed_at", "last_updated", Zero::IsZero),
+    Taken("rank", "market_cap_rank", Zero::IsUnknown),
+    Taken("price_usd", "current_price", Zero::IsZero),
+    Taken("market_cap_usd", "market_cap", Zero::IsUnknown),
+    Taken("volume_24h_usd", "total_volume", Zero::IsZero),
+    Taken("change_24h_percent", "price_change_percentage_24h", Zero::IsZero),
+    Taken("circulating_supply", "circulating_supply", Zero::IsUnknown),
+    Taken("total_supply", "total_supply", Zero::IsZero),
+    Taken("max_supply", "max_supply", Zero::IsZero),
+];
 
 /// An element of `/coins/markets`: the vendor's OpenAPI, and the keys of recorded pages of 2021 to 2025. Changes over
 /// other spans come when they are asked for.

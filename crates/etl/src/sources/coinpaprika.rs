@@ -6,13 +6,14 @@
 use std::iter;
 
 use chrono::{DateTime, Utc};
+use kasparro_core::store::layout::Layout;
 use kasparro_core::{MarketRecord, RejectCode, Values};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::contract::{Contract, Type, optional, required, usual};
 use super::endpoint::Endpoint;
-use super::fields::{Field, Refusal, Zero};
+use super::fields::{self, Field, Refusal, Taken, Zero};
 use super::{items, json};
 use crate::failure::SourceError;
 use crate::http::Request;
@@ -43,10 +44,30 @@ impl Source for Coinpaprika {
         json::normalise(batch, |element, position| record(element, position, batch.fetched_at))
     }
 
+    fn layout(&self) -> Option<Layout> {
+        Some(fields::layout(TAKEN))
+    }
+
     fn contract(&self) -> Option<&'static Contract> {
         Some(&CONTRACT)
     }
 }
+
+/// Where the fields come from; a test holds this and [`record`] together.
+const TAKEN: &[Taken] = &[
+    Taken("crypto_id", "id", Zero::IsZero),
+    Taken("crypto_name", "name", Zero::IsZero),
+    Taken("symbol", "symbol", Zero::IsZero),
+    Taken("observed_at", "last_updated", Zero::IsZero),
+    Taken("rank", "rank", Zero::IsUnknown),
+    Taken("price_usd", "quotes.USD.price", Zero::IsZero),
+    Taken("market_cap_usd", "quotes.USD.market_cap", Zero::IsUnknown),
+    Taken("volume_24h_usd", "quotes.USD.volume_24h", Zero::IsZero),
+    Taken("change_24h_percent", "quotes.USD.percent_change_24h", Zero::IsZero),
+    Taken("circulating_supply", "circulating_supply", Zero::IsUnknown),
+    Taken("total_supply", "total_supply", Zero::IsUnknown),
+    Taken("max_supply", "max_supply", Zero::IsUnknown),
+];
 
 /// An element of `/tickers`: the vendor's OpenAPI 1.7, and the keys of 3,795 recorded elements. The supply in circulation
 /// is not in the free plan.

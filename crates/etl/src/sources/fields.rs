@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, NaiveDate, SubsecRound, TimeDelta, Utc};
 use kasparro_core::decimal::DecimalError;
+use kasparro_core::store::layout::{Format, Layout, Origin};
 use kasparro_core::{Decimal, Reject, RejectCode};
 use serde_json::value::RawValue;
 
@@ -41,6 +42,21 @@ pub(crate) enum Zero {
     IsZero,
     /// The source writes zero for "not known".
     IsUnknown,
+}
+
+/// Where a figure of the unified record comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken(pub(crate) &'static str, pub(crate) &'static str, pub(crate) Zero);
+
+/// How JSON records are read, for whoever looks an observation up.
+pub(crate) fn layout(taken: &[Taken]) -> Layout {
+    let origin = |Taken(field, origin, zero): &Taken| Origin {
+        field: (*field).to_owned(),
+        origin: (*origin).to_owned(),
+        column: None,
+        zero_is_unknown: *zero == Zero::IsUnknown,
+    };
+    Layout { format: Format::Json, delimiter: None, fields: taken.iter().map(origin).collect() }
 }
 
 /// Longest id, name or symbol in bytes. The longest real id has 100 characters, the longest name 100.

@@ -6,9 +6,10 @@ pub(crate) mod contract;
 pub(crate) mod csv;
 pub(crate) mod endpoint;
 mod fields;
-mod items;
 mod json;
 pub(crate) mod rename;
+
+use kasparro_core::raw::elements as items;
 
 use crate::failure::SourceError;
 use crate::http::Policy;
@@ -85,6 +86,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Registration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::{Provenance, RawBatch};
 
     #[test]
     fn names_are_unique_and_fit_for_a_key() {
@@ -97,6 +99,58 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), count);
+    }
+
+    /// A record with one number at a path of members, and an id.
+    fn record_with(path: &str, value: serde_json::Value) -> Vec<u8> {
+        let nested = |value, member: &str| serde_json::json!({ member: value });
+        let mut record = path.rsplit('.').fold(value, nested);
+        record.as_object_mut().unwrap().entry("id").or_insert("a".into());
+        serde_json::to_vec(&serde_json::json!([record])).unwrap()
+    }
+
+    #[test]
+    fn fields_come_from_where_the_layout_says_and_zeros_mean_what_it_says() {
+        let settings = Settings { csv_paths: vec!["prices.csv".into()], ..Settings::for_tests() };
+        let mut checked = 0;
+        for registration in REGISTRY {
+            let source = (registration.open)(&settings).unwrap();
+            for origin in source.layout().into_iter().flat_map(|layout| layout.fields) {
+                let read = |value: serde_json::Value| {
+                    let batch = RawBatch {
+                        bytes: record_with(&origin.origin, value),
+                        fetched_at: "2026-01-01T00:00:00Z".parse().unwrap(),
+                        provenance: Provenance::Http { url: String::new(), status: 200, content_type: None },
+                        cursor: serde_json::Value::Null,
+                    };
+                    source.normalise(&batch).unwrap().records.pop().unwrap()
+                };
+                let text = |record: &kasparro_core::MarketRecord| match origin.field.as_str() {
+                    "crypto_id" => Some(record.crypto_id.clone()),
+                    "crypto_name" => record.crypto_name.clone(),
+                    "symbol" => record.symbol.clone(),
+                    "observed_at" => record.observed_at.map(|time| time.to_rfc3339()),
+                    "rank" => record.values.rank.map(|rank| rank.to_string()),
+                    figure => {
+                        let at = kasparro_core::Values::NUMBERS.iter().position(|name| *name == figure);
+                        record.values.numbers()[at.unwrap()].map(ToString::to_string)
+                    }
+                };
+                let (sent, zero) = match origin.field.as_str() {
+                    "crypto_id" | "crypto_name" | "symbol" => (serde_json::json!("x"), None),
+                    "observed_at" => (serde_json::json!("2025-01-01T00:00:00+00:00"), None),
+                    _ => (serde_json::json!(7), Some(serde_json::json!(0))),
+                };
+                let shown = sent.as_str().map_or_else(|| sent.to_string(), str::to_owned);
+                assert_eq!(text(&read(sent)), Some(shown), "{} {}", registration.name, origin.field);
+                if let Some(zero) = zero {
+                    let unknown = text(&read(zero)).is_none();
+                    assert_eq!(unknown, origin.zero_is_unknown, "{} {}", registration.name, origin.field);
+                }
+                checked += 1;
+            }
+        }
+        assert!(checked >= 24);
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use kasparro_core::store::layout::{self, Format, Origin};
+
 use super::head::{HEAD_BYTES, Head};
-use super::layout::Layout;
+use super::layout::{Figures, Layout};
 use super::map::{CsvMap, Declared};
 use crate::failure::{FailureKind, SourceError};
 
@@ -27,6 +29,40 @@ pub(crate) fn layout_of(path: &str, beginning: &[u8], map: &CsvMap) -> Result<La
 }
 
 impl Layout {
+    /// Where the fields come from, for whoever looks an observation up.
+    pub(crate) fn declared(&self) -> layout::Layout {
+        let Figures { price, rank, market_cap, volume, change, circulating_supply, total_supply, max_supply } =
+            self.figures;
+        let columns = [
+            ("crypto_id", self.coin.id),
+            ("crypto_name", self.coin.name),
+            ("symbol", self.coin.symbol),
+            ("observed_at", self.time.as_ref().map(|(column, _)| *column)),
+            ("rank", rank),
+            ("price_usd", Some(price)),
+            ("market_cap_usd", market_cap),
+            ("volume_24h_usd", volume),
+            ("change_24h_percent", change.map(|change| change.column)),
+            ("circulating_supply", circulating_supply),
+            ("total_supply", total_supply),
+            ("max_supply", max_supply),
+        ];
+        let origin = |(field, column): (&str, Option<usize>)| {
+            Some(Origin {
+                field: field.to_owned(),
+                origin: self.header.get(column?)?.clone(),
+                column,
+                // Listings write 0 for "unranked"; any other zero is a zero.
+                zero_is_unknown: field == "rank",
+            })
+        };
+        layout::Layout {
+            format: Format::Csv,
+            delimiter: Some(char::from(self.delimiter)),
+            fields: columns.into_iter().filter_map(origin).collect(),
+        }
+    }
+
     /// Whether the rows carry a time.
     pub(crate) fn has_times(&self) -> bool {
         self.time.is_some()

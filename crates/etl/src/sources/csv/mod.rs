@@ -18,7 +18,6 @@ mod map;
 mod normalise;
 mod number;
 mod paths;
-mod records;
 mod resume;
 mod row;
 mod scanner;
@@ -33,6 +32,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use kasparro_core::raw::records;
 
 use self::extract::Extractor;
 use self::file::Plan;

@@ -1,5 +1,7 @@
 //! Finds where records end, so that a file can be cut without being parsed.
 
+pub(super) use kasparro_core::raw::line_ends;
+
 /// The automaton of the `csv` crate (quote `"`, doubled to escape; any of CR, LF, CRLF ends a record; blank
 /// lines are no records), reduced to record ends. A property test holds the two together.
 pub(super) struct Scanner {
@@ -73,22 +75,6 @@ impl Scanner {
     }
 }
 
-/// Counts line ends as people see lines: LF, CRLF and CR CR LF are one each, a CR elsewhere is one.
-pub(super) fn line_ends(bytes: &[u8]) -> u64 {
-    if !bytes.contains(&b'\r') {
-        return bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
-    }
-    let (mut ends, mut returns) = (0, 0);
-    for byte in bytes {
-        match byte {
-            b'\r' => returns += 1,
-            b'\n' => (ends, returns) = (ends + 1, 0),
-            _ => (ends, returns) = (ends + returns, 0),
-        }
-    }
-    ends + returns
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,20 +97,5 @@ mod tests {
         assert_eq!(ends("\n\r\n\n"), [0_usize; 0], "blank lines are no records");
         assert_eq!(ends("a\r\r\nb\rc\r\n"), [2, 6, 8]);
         assert_eq!(ends(",\n"), [2]);
-    }
-
-    #[test]
-    fn line_ends_are_counted_as_people_see_them() {
-        for (text, count) in [
-            ("", 0),
-            ("a\nb\n", 2),
-            ("a\r\nb\r\n", 2),
-            ("a\r\r\nb", 1),
-            ("a\rb\rc", 2),
-            ("\n\n", 2),
-            ("a\r", 1),
-        ] {
-            assert_eq!(line_ends(text.as_bytes()), count, "{text:?}");
-        }
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use ::csv::{ByteRecord, Reader, ReaderBuilder};
 
 /// The records of some bytes, one after the other, in one reused buffer.
-pub(super) struct Records<'b> {
+pub struct Records<'b> {
     bytes: &'b [u8],
     reader: Reader<Chain<&'static [u8], &'b [u8]>>,
     record: ByteRecord,
@@ -16,10 +16,12 @@ pub(super) struct Records<'b> {
 /// A blank line in front keeps the reader from stripping a byte order mark wherever a chunk happens to begin.
 const GUARD: &[u8] = b"\n";
 
-pub(super) const BOM: &[u8] = b"\xEF\xBB\xBF";
+/// What some programs put in front of UTF-8.
+pub const BOM: &[u8] = b"\xEF\xBB\xBF";
 
 impl<'b> Records<'b> {
-    pub(super) fn new(bytes: &'b [u8], delimiter: u8) -> Self {
+    /// Begins with the first byte.
+    pub fn new(bytes: &'b [u8], delimiter: u8) -> Self {
         let reader = ReaderBuilder::new()
             .delimiter(delimiter)
             .has_headers(false)
@@ -33,7 +35,7 @@ impl<'b> Records<'b> {
     ///
     /// # Errors
     /// None in practice: bytes in memory can be read and every record is well-formed.
-    pub(super) fn next(&mut self) -> Result<Option<&ByteRecord>, ::csv::Error> {
+    pub fn next(&mut self) -> Result<Option<&ByteRecord>, ::csv::Error> {
         let start = self.offset();
         let found = self.reader.read_byte_record(&mut self.record)?;
         self.range = start..self.offset();
@@ -45,7 +47,7 @@ impl<'b> Records<'b> {
     }
 
     /// The bytes of the last record without line ends.
-    pub(super) fn raw(&self) -> &'b [u8] {
+    pub fn raw(&self) -> &'b [u8] {
         let is_line_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
         let raw = &self.bytes[self.range.clone()];
         let start = raw.iter().position(|byte| !is_line_end(byte)).unwrap_or(raw.len());
@@ -55,14 +57,14 @@ impl<'b> Records<'b> {
     }
 
     /// Offset of the last record, behind the line ends before it.
-    pub(super) fn start(&self) -> usize {
+    pub fn start(&self) -> usize {
         let raw = &self.bytes[self.range.clone()];
         self.range.start + raw.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(raw.len())
     }
 }
 
 /// Without the blanks around it: white space of any kind, also NBSP and byte order marks.
-pub(super) fn trim(text: &str) -> &str {
+pub fn trim(text: &str) -> &str {
     let plain = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_graphic);
     if plain(text.as_bytes().first()) && plain(text.as_bytes().last()) {
         return text;
@@ -71,7 +73,7 @@ pub(super) fn trim(text: &str) -> &str {
 }
 
 /// Whether every cell is empty: such a row is a leftover of a spreadsheet, not a record.
-pub(super) fn is_blank(record: &ByteRecord) -> bool {
+pub fn is_blank(record: &ByteRecord) -> bool {
     record.iter().all(|cell| std::str::from_utf8(cell).is_ok_and(|text| trim(text).is_empty()))
 }
 

@@ -6,8 +6,9 @@
 /// Why a body is not an array of elements.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the list is broken at byte {at}: {what}")]
-pub(crate) struct BrokenList {
-    pub(crate) at: usize,
+pub struct BrokenList {
+    /// Offset of the byte where it goes wrong.
+    pub at: usize,
     what: &'static str,
 }
 
@@ -15,7 +16,7 @@ pub(crate) struct BrokenList {
 ///
 /// # Errors
 /// When the outside is not `[element, ...]` to the last byte.
-pub(crate) fn split(body: &[u8]) -> Result<Vec<&[u8]>, BrokenList> {
+pub fn split(body: &[u8]) -> Result<Vec<&[u8]>, BrokenList> {
     let mut cursor = Cursor { body, at: if body.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 } };
     let mut items = Vec::new();
     cursor.expect(b'[', "no list")?;
