@@ -35,6 +35,7 @@ impl<'b> Records<'b> {
     ///
     /// # Errors
     /// None in practice: bytes in memory can be read and every record is well-formed.
+    #[allow(clippy::should_implement_trait, reason = "it lends its buffer, which no iterator can")]
     pub fn next(&mut self) -> Result<Option<&ByteRecord>, ::csv::Error> {
         let start = self.offset();
         let found = self.reader.read_byte_record(&mut self.record)?;
