@@ -16,6 +16,9 @@ use crate::problem::{Code, Problem};
 /// Name of the header with the version of the data.
 pub(crate) const DATA_VERSION: &str = "X-Data-Version";
 
+/// Name of the header with the number of rows.
+pub(crate) const TOTAL_COUNT: &str = "X-Total-Count";
+
 /// A client may keep an answer but asks each time whether it still holds.
 const REVALIDATE: &str = "no-cache";
 
@@ -38,6 +41,8 @@ pub(crate) struct Rendered {
     body: Bytes,
     coding: Coding,
     link: Option<String>,
+    /// Number of rows on all pages, for forms that have no place for it.
+    total: Option<i64>,
 }
 
 /// An answer, or the news that the client has it already (without a body).
@@ -79,6 +84,11 @@ impl Label {
         }
     }
 
+    /// The version of the data, as hexadecimal digits.
+    pub(crate) fn data_version(&self) -> &str {
+        &self.data_version
+    }
+
     /// The time for `Last-Modified`, in whole seconds. Not while another batch may still be written in the same
     /// second: two answers would have one time.
     fn last_modified(&self) -> Option<HttpDate> {
@@ -87,10 +97,11 @@ impl Label {
         settled.then(|| HttpDate::from(written_at))
     }
 
-    fn put_on(&self, response: &mut HttpResponseBuilder, coding: Coding) {
+    /// The headers of the answer.
+    pub(crate) fn put_on(&self, response: &mut HttpResponseBuilder, coding: Coding) {
         response
             .insert_header(header::ETag(EntityTag::new_strong(coding.tag(&self.tag))))
-            .insert_header((header::VARY, "Accept-Encoding"))
+            .insert_header((header::VARY, "Accept, Accept-Encoding"))
             .insert_header((header::CACHE_CONTROL, REVALIDATE));
         if let Some(time) = self.last_modified() {
             response.insert_header(header::LastModified(time));
@@ -130,7 +141,7 @@ impl Conditions {
     }
 
     /// In which coding the client has the answer, if it says so.
-    fn coding_of(&self, label: &Label) -> Option<Coding> {
+    pub(crate) fn coding_of(&self, label: &Label) -> Option<Coding> {
         let Self::Tags(IfNoneMatch::Items(tags)) = self else { return None };
         Coding::ALL.into_iter().find(|coding| tags.iter().any(|tag| tag.tag() == coding.tag(&label.tag)))
     }
@@ -144,9 +155,19 @@ impl Conditions {
 impl Rendered {
     /// A JSON body.
     pub(crate) fn json<T: Serialize>(value: &T) -> Result<Self, ReadError> {
-        let body = serde_json::to_vec(value)
-            .map_err(|error| Problem::new(Code::Internal, "the answer cannot be written").caused_by(error))?;
-        Ok(Self { content_type: "application/json", body: body.into(), coding: Coding::Identity, link: None })
+        let body = serde_json::to_vec(value).map_err(unwritable)?;
+        Ok(Self::new("application/json", body))
+    }
+
+    /// Any body.
+    pub(crate) fn new(content_type: &'static str, body: Vec<u8>) -> Self {
+        Self { content_type, body: body.into(), coding: Coding::Identity, link: None, total: None }
+    }
+
+    /// Adds the number of rows as a header.
+    pub(crate) fn with_total(mut self, total: i64) -> Self {
+        self.total = Some(total);
+        self
     }
 
     /// Adds a `Link` header.
@@ -215,11 +236,19 @@ impl Answer {
             response.insert_header((header::CONTENT_ENCODING, name));
         }
         response.content_type(HeaderValue::from_static(rendered.content_type));
+        if let Some(total) = rendered.total {
+            response.insert_header((TOTAL_COUNT, total));
+        }
         if let Some(link) = &rendered.link {
             response.insert_header((header::LINK, link.as_str()));
         }
         response.body(rendered.body.clone())
     }
+}
+
+/// The failure to write an answer.
+pub(crate) fn unwritable(error: impl std::fmt::Display) -> Problem {
+    Problem::new(Code::Internal, "the answer cannot be written").caused_by(error)
 }
 
 /// HTTP knows no fractions.

@@ -80,3 +80,60 @@ impl Coding {
         }
     }
 }
+
+/// Compresses a stream piece by piece, by levels that are about as fast as rows are read.
+pub(crate) enum Encoder {
+    /// As it is.
+    Identity(Vec<u8>),
+    /// RFC 1952.
+    Gzip(flate2::write::GzEncoder<Vec<u8>>),
+    /// RFC 7932.
+    Brotli(Box<brotli::CompressorWriter<Vec<u8>>>),
+    /// RFC 8878.
+    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+}
+
+impl Encoder {
+    /// Begins.
+    pub(crate) fn new(coding: Coding) -> io::Result<Self> {
+        Ok(match coding {
+            Coding::Identity => Self::Identity(Vec::new()),
+            Coding::Gzip => {
+                Self::Gzip(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(3)))
+            }
+            Coding::Brotli => Self::Brotli(Box::new(brotli::CompressorWriter::new(Vec::new(), 4096, 3, 20))),
+            Coding::Zstd => Self::Zstd(zstd::stream::write::Encoder::new(Vec::new(), 1)?),
+        })
+    }
+
+    /// Takes bytes in.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Identity(out) => out.write_all(bytes),
+            Self::Gzip(encoder) => encoder.write_all(bytes),
+            Self::Brotli(encoder) => encoder.write_all(bytes),
+            Self::Zstd(encoder) => encoder.write_all(bytes),
+        }
+    }
+
+    /// Gives out what is ready, when it is at least so much or nothing is compressed.
+    pub(crate) fn taken(&mut self, least: usize) -> Option<Vec<u8>> {
+        let (out, least) = match self {
+            Self::Identity(out) => (out, 1),
+            Self::Gzip(encoder) => (encoder.get_mut(), least),
+            Self::Brotli(encoder) => (encoder.get_mut(), least),
+            Self::Zstd(encoder) => (encoder.get_mut(), least),
+        };
+        (out.len() >= least).then(|| std::mem::take(out))
+    }
+
+    /// Ends; gives out the rest.
+    pub(crate) fn finish(self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Identity(out) => Ok(out),
+            Self::Gzip(encoder) => encoder.finish(),
+            Self::Brotli(encoder) => Ok(encoder.into_inner()),
+            Self::Zstd(encoder) => encoder.finish(),
+        }
+    }
+}

@@ -32,6 +32,10 @@ pub struct Config {
     pub workers: NonZeroUsize,
     /// Most bytes of answers that are kept; 0 keeps none, and each request asks the database.
     pub cache_bytes: u64,
+    /// Most rows of an export; a larger one is refused.
+    pub export_max_rows: u64,
+    /// Most exports that run at once; each has a connection of its own beside the pool.
+    pub exports: NonZeroUsize,
     /// After how long without a load a source is called degraded.
     pub stale_after: Duration,
     /// Most open connections of clients; those beyond wait to be accepted.
@@ -58,6 +62,9 @@ impl Config {
             pool_size: default_pool_size(),
             workers: cores(),
             cache_bytes: 64 << 20,
+            // Some 1.5 GB of JSON.
+            export_max_rows: 5_000_000,
+            exports: NonZeroUsize::MIN.saturating_add(1),
             // A day, for runs that are started by hand.
             stale_after: Duration::from_secs(86_400),
             max_connections: NonZeroUsize::new(10_000).unwrap_or(NonZeroUsize::MIN),

@@ -35,7 +35,7 @@ const READ_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Set on every connection. A statement ends before the deadline does, so that the server stops working on what
 /// nobody waits for. Not in the URL: PgBouncer refuses the start-up parameter `options`.
-const SESSION_SETTINGS: &str = "set statement_timeout = '2500ms'; set lock_timeout = '1s'; \
+const SESSION_SETTINGS: &str = "set statement_timeout = '2500ms'; set lock_timeout = '1s'; set jit = off; \
      set idle_in_transaction_session_timeout = '10s'";
 
 /// A statement that failed after this time was probably cancelled by one of the time limits above. Diesel does
@@ -179,6 +179,11 @@ impl Database {
         }
     }
 
+    /// Blocks: opens a connection beside the pool, for what would hold one of the pool for long.
+    pub(crate) fn open(&self) -> Result<Connection, Problem> {
+        self.sessions.open()
+    }
+
     /// Whether the database answers and has the tables that this program needs.
     pub(crate) async fn check(&self) -> Result<(), Problem> {
         self.read(check_schema).await
@@ -190,6 +195,15 @@ pub(crate) fn check_schema(connection: &mut Connection) -> Result<(), ReadError>
     match db::schema_state(connection)? {
         SchemaState::Current => Ok(()),
         other => Err(ReadError::Refused(schema_mismatch(&other))),
+    }
+}
+
+/// The failure of a read on a connection that is not of the pool.
+pub(crate) fn failure(connection: &mut Connection, error: ReadError, took: Duration) -> Problem {
+    match error {
+        ReadError::Refused(problem) => problem,
+        ReadError::Database(error) if is_broken(&error) => unavailable().caused_by(error),
+        ReadError::Database(error) => explained(connection, error, took),
     }
 }
 

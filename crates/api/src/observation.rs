@@ -7,6 +7,8 @@ use kasparro_core::store::version::{self, SourceState};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use utoipa::ToSchema;
 
+use crate::csv::Cell as _;
+
 /// Which fields of an observation are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fields(u32);
@@ -22,10 +24,20 @@ impl Fields {
         Self(bits.fold(0, |all, bit: u32| all | bit))
     }
 
+    /// Appends the names as the first line of CSV.
+    pub(crate) fn write_csv_header(self, out: &mut Vec<u8>) {
+        let names: Vec<&str> =
+            NAMES.iter().enumerate().filter(|(at, _)| self.has(*at)).map(|(_, name)| *name).collect();
+        out.extend_from_slice(names.join(",").as_bytes());
+        out.extend_from_slice(END_OF_LINE);
+    }
+
     fn has(self, at: usize) -> bool {
         self.0 >> at & 1 == 1
     }
 }
+
+const END_OF_LINE: &[u8] = b"\r\n";
 
 macro_rules! serialised {
     ($($field:ident)+) => {
@@ -44,6 +56,24 @@ macro_rules! serialised {
                 )+
                 let _ = at;
                 map.end()
+            }
+        }
+
+        impl Observation {
+            /// Appends the observation as a line of CSV.
+            pub(crate) fn write_csv(&self, shown: Fields, out: &mut Vec<u8>) {
+                let (mut at, mut is_first) = (0, true);
+                $(
+                    if shown.has(at) {
+                        if !std::mem::take(&mut is_first) {
+                            out.push(b',');
+                        }
+                        self.$field.write(out);
+                    }
+                    at += 1;
+                )+
+                let _ = (at, is_first);
+                out.extend_from_slice(END_OF_LINE);
             }
         }
     };

@@ -141,18 +141,21 @@ impl Params {
         }
     }
 
-    /// One of a few words.
+    /// One of a few words, or the first of them.
     pub(crate) fn choice<C: Choice>(&mut self, name: &'static str) -> C {
-        let words: Vec<&str> = C::ALL.iter().map(|(word, _)| *word).collect();
         let (_, default) = C::ALL[0];
-        let Some(value) = self.take(name) else { return default };
-        match C::ALL.iter().find(|(word, _)| *word == value) {
-            Some((_, choice)) => *choice,
-            None => {
-                self.refuse_word(name, &value, &words);
-                default
-            }
+        self.optional_choice(name).unwrap_or(default)
+    }
+
+    /// One of a few words.
+    pub(crate) fn optional_choice<C: Choice>(&mut self, name: &'static str) -> Option<C> {
+        let value = self.take(name)?;
+        let found = C::ALL.iter().find(|(word, _)| *word == value).map(|(_, choice)| *choice);
+        if found.is_none() {
+            let words: Vec<&str> = C::ALL.iter().map(|(word, _)| *word).collect();
+            self.refuse_word(name, &value, &words);
         }
+        found
     }
 
     /// Notes that a parameter cannot be accepted.

@@ -102,6 +102,9 @@ codes! {
     InvalidParameter = "invalid_parameter", 422, "A parameter cannot be accepted",
         "A parameter is unknown, repeated, empty, out of range, or contradicts another one.",
         "`errors` names each parameter with what is allowed.";
+    ExportTooLarge = "export_too_large", 422, "The export has too many rows",
+        "An export is whole or it is refused: what the filters leave is more than this service exports at once.",
+        "Narrow it down (`from` and `to` month by month, `source`, `crypto_id`), or walk the pages of /data by cursor.";
     TooManyRequests = "too_many_requests", 429, "Too many requests",
         "The limit of the client, which the headers RateLimit-Policy and RateLimit tell, is used up.",
         "Try again after the seconds in Retry-After.";
@@ -116,7 +119,8 @@ codes! {
         "The service has no connection to its database at the moment.",
         "Try again after the seconds in Retry-After; the service heals by itself.";
     Busy = "busy", 503, "The service is busy",
-        "No connection to the database was free in time, or the database did not answer in time.",
+        "No connection to the database was free in time, the database did not answer in time, or as many exports are \
+         running as may run at once.",
         "Try again after the seconds in Retry-After.";
     ShuttingDown = "shutting_down", 503, "The service is about to stop",
         "The service was told to stop: it answers what is in flight and is not ready for more.",
@@ -195,6 +199,14 @@ impl Problem {
     /// Says when another try makes sense.
     pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Adds what the client can do, to a failure of this kind.
+    pub(crate) fn advised(mut self, code: Code, advice: &str) -> Self {
+        if self.code == code {
+            self.detail.extend(["; ", advice]);
+        }
         self
     }
 

@@ -13,11 +13,13 @@ use utoipa_actix_web::AppExt;
 use crate::config::Config;
 use crate::db::Database;
 use crate::edge::{Draining, Edge};
+use crate::export::Exports;
 use crate::freshness::Bound;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::openapi::{self, Document};
 use crate::snapshot::Snapshots;
+use crate::totals::Totals;
 use crate::{observe, routes};
 
 /// Longest time for a client to send the head of a request.
@@ -136,6 +138,9 @@ pub fn start(config: &Config, listeners: Listeners) -> io::Result<Service> {
     let database = Database::new(&config.database_url, config.pool_size.get());
     let snapshots =
         web::Data::new(Snapshots::start(database.clone(), &config.database_url, config.cache_bytes));
+    let exports =
+        web::Data::new(Exports::new(database.clone(), config.exports.get(), config.export_max_rows));
+    let totals = web::Data::new(Totals::default());
     let database = web::Data::new(database);
     let (draining, counters) = (Draining::default(), Arc::new(Metrics::default()));
     let edge = |gate, cors| Edge {
@@ -166,6 +171,8 @@ pub fn start(config: &Config, listeners: Listeners) -> io::Result<Service> {
         let (app, mut generated) = App::new()
             .app_data(edge.clone())
             .app_data(snapshots.clone())
+            .app_data(exports.clone())
+            .app_data(totals.clone())
             .app_data(web::Data::new(stale_after))
             .into_utoipa_app()
             .openapi(openapi::heading())

@@ -44,6 +44,12 @@ pub(crate) struct Options {
     /// Most memory for kept answers, in MiB; 0 keeps none [default: 64]
     #[arg(long, global = true, env = "API_CACHE_MIB", value_name = "MIB")]
     cache_mib: Option<String>,
+    /// Most rows of an export; a larger one is refused [default: 5000000]
+    #[arg(long, global = true, env = "API_EXPORT_MAX_ROWS", value_name = "ROWS")]
+    export_max_rows: Option<String>,
+    /// Most exports that run at once, each with a connection of its own [default: 2]
+    #[arg(long, global = true, env = "API_EXPORTS", value_name = "NUMBER")]
+    exports: Option<String>,
     /// Seconds without a load after which a source is called degraded [default: 86400]
     #[arg(long = "stale-after", global = true, env = "API_STALE_AFTER_SECS", value_name = "SECONDS")]
     stale_after: Option<String>,
@@ -186,6 +192,7 @@ impl Settings {
             ("workers", config.workers.to_string()),
             ("max connections", config.max_connections.to_string()),
             ("cache", format!("{} MiB", config.cache_bytes >> 20)),
+            ("exports", format!("{} at once, of {} rows", config.exports, config.export_max_rows)),
             ("stale after", seconds(config.stale_after)),
             (
                 "rate limit",
@@ -243,6 +250,10 @@ impl Check {
         let mebibytes = config.cache_bytes >> 20;
         config.cache_bytes =
             self.number("API_CACHE_MIB", options.cache_mib.as_deref(), mebibytes, 0..=1 << 20) << 20;
+        let rows = options.export_max_rows.as_deref();
+        config.export_max_rows =
+            self.number("API_EXPORT_MAX_ROWS", rows, config.export_max_rows, 0..=u64::from(u32::MAX));
+        self.count("API_EXPORTS", options.exports.as_deref(), &mut config.exports, 100);
         let mut seconds = |name, value: Option<&str>, target: &mut Duration, range: RangeInclusive<u64>| {
             *target = Duration::from_secs(self.number(name, value, target.as_secs(), range));
         };

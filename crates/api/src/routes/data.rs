@@ -1,19 +1,19 @@
 //! `GET /data`: observations by page.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use kasparro_core::store::latest::{self, CoinFilter};
-use kasparro_core::store::page::{self, Order, PageQuery, Scope};
+use kasparro_core::store::page::{self, FEW_ROWS, Order, PageQuery};
 use kasparro_core::store::version::SourceState;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::answer::Rendered;
+use crate::answer::{Rendered, unwritable};
 use crate::cursor::Cursor;
 use crate::db::{Connection, ReadError};
+use crate::format::{Format, Rows};
 use crate::observation::Observation;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::snapshot::Snapshots;
-use crate::sources;
+use crate::totals::Totals;
 
 use super::query::{Direction, Query};
 
@@ -39,41 +39,50 @@ pub(crate) struct DataPage {
 /// Lists observations, newest written first unless told otherwise.
 ///
 /// Pages go on by `next_cursor` (as deep as the data, at the price of the first page) or by `offset`. Rows of equal
-/// rank are sorted by coin and time, in the direction of `order`.
+/// rank are sorted by coin and time, in the direction of `order`. NDJSON and CSV hold the rows alone: `total` is in
+/// `X-Total-Count`, the next page in `Link`.
 #[utoipa::path(get, path = "/data", tag = "data", operation_id = "list", params(Query), responses(
-    (status = 200, description = "A page.", body = DataPage, headers(
+    (status = 200, description = "A page.", content((DataPage = "application/json"),
+        (String = "application/x-ndjson"), (String = "text/csv")), headers(
         ("ETag" = String, description = "Version of this answer, for If-None-Match."),
         ("X-Data-Version" = String, description = "Version of the data; changes with each committed batch."),
-        ("Link" = String, description = "Address of the next page (`rel=\"next\"`), when there is one.")
+        ("Link" = String, description = "Address of the next page (`rel=\"next\"`), when there is one."),
+        ("X-Total-Count" = String, description = "The `total`, with NDJSON and CSV.")
     )),
     (status = 304, description = "The client has it already (If-None-Match).")
 ))]
 pub(crate) async fn list(
     request: HttpRequest,
     snapshots: web::Data<Snapshots>,
+    totals: web::Data<Totals>,
 ) -> Result<HttpResponse, Problem> {
     let (query, start) = Query::parse(&request)?;
     let canonical = query.canonical();
-    snapshots
-        .data(&request, canonical, move |connection, known| {
-            let page = read(&query, &start, connection, known)?;
-            let link = page.next_cursor.as_deref().map(|cursor| query.link_to(cursor));
-            Ok(Rendered::json(&page)?.with_link(link))
-        })
-        .await
+    let totals = Totals::clone(&totals);
+    let answer = snapshots.data(&request, canonical, move |connection, known| {
+        let page = read(&query, &start, connection, known, &totals)?;
+        render(&query, &page)
+    });
+    answer.await.map_err(|problem| problem.advised(Code::Busy, NARROWER))
 }
+
+/// What helps when the database does not answer in time.
+const NARROWER: &str = "if it stays like that, narrow the query down with crypto_id, symbol, source, from and to or \
+     latest=true";
 
 fn read(
     query: &Query,
     start: &Cursor,
     connection: &mut Connection,
     known: &[SourceState],
+    totals: &Totals,
 ) -> Result<DataPage, ReadError> {
-    let scope = scope(query, connection, known)?;
+    let selection = query.filter.selection(connection, known)?;
+    let total = query.filter.total(&selection, connection, known, totals)?;
+    let few = selection.is_few() || selection.bounds.is_some() && total <= FEW_ROWS;
     let rows = PageQuery {
-        scope,
-        latest: query.latest,
-        bounds: query.bounds(),
+        selection,
+        few,
         sort: start.sort.clone(),
         order: match query.order {
             Direction::Asc => Order::Asc,
@@ -82,10 +91,9 @@ fn read(
         offset: query.offset,
         limit: query.limit,
     };
-    let total = total(&rows, connection, known)?;
     let page = page::load(connection, &rows)?;
     let skipped = start.skipped + page.rows.len() as u64;
-    let shown = query.shown();
+    let shown = query.filter.shown();
     Ok(DataPage {
         total,
         page: start.skipped / u64::from(query.limit) + 1,
@@ -95,36 +103,17 @@ fn read(
     })
 }
 
-/// Which observations are meant.
-fn scope(query: &Query, connection: &mut Connection, known: &[SourceState]) -> Result<Scope, ReadError> {
-    let sources = query.source.as_deref().map(|names| sources::find_all(known, names)).transpose()?;
-    let ids: Vec<i16> =
-        sources.as_deref().unwrap_or_default().iter().map(|source| source.source_id).collect();
-    if query.crypto_id.is_some() || query.symbol.is_some() {
-        let filter = CoinFilter {
-            crypto_ids: query.crypto_id.as_deref(),
-            symbols: query.symbol.as_deref(),
-            source_ids: sources.is_some().then_some(&ids),
-        };
-        return Ok(Scope::Coins(latest::coin_ids(connection, &filter)?));
+fn render(query: &Query, page: &DataPage) -> Result<Rendered, ReadError> {
+    let link = page.next_cursor.as_deref().map(|cursor| query.link_to(cursor));
+    let format = query.filter.format;
+    if format == Format::Json {
+        return Ok(Rendered::json(page)?.with_link(link));
     }
-    Ok(match sources {
-        Some(sources) => {
-            Scope::Sources { ids, names: sources.iter().map(|source| source.name.clone()).collect() }
-        }
-        None => Scope::All(known.iter().map(|source| source.source_id).collect()),
-    })
-}
-
-/// How many there are: from the counters where these can tell, else by reading the few rows that are meant.
-fn total(rows: &PageQuery, connection: &mut Connection, known: &[SourceState]) -> Result<i64, ReadError> {
-    if rows.latest || rows.bounds.is_some() {
-        return Ok(page::count(connection, rows)?);
+    let mut body = Vec::new();
+    let mut rows = Rows::begin(format, query.filter.shown(), &mut body);
+    for row in &page.data {
+        rows.write(row, &mut body).map_err(unwritable)?;
     }
-    Ok(match &rows.scope {
-        Scope::Coins(coins) => latest::observation_count(connection, coins)?,
-        Scope::All(ids) | Scope::Sources { ids, .. } => {
-            known.iter().filter(|s| ids.contains(&s.source_id)).map(|s| s.observations).sum()
-        }
-    })
+    rows.end(&mut body);
+    Ok(Rendered::new(format.content_type(), body).with_link(link).with_total(page.total))
 }

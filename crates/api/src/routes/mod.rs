@@ -13,6 +13,8 @@ use crate::problem::{Code, Problem};
 mod coin;
 mod data;
 mod docs;
+mod export;
+mod filter;
 mod health;
 mod lineage;
 mod metrics;
@@ -24,10 +26,11 @@ mod runs;
 mod stats;
 
 /// The patterns of all routes, for labels of bounded number.
-pub(crate) const PATTERNS: [&str; 18] = [
+pub(crate) const PATTERNS: [&str; 19] = [
     "/",
     "/health",
     "/data",
+    "/data/export",
     "/data/{crypto_id}",
     "/stats",
     "/stats/summary",
@@ -65,6 +68,7 @@ pub(crate) fn documented(config: &mut ServiceConfig<'_>) {
         .service(Endpoint::new(root::__path_show, root::show, ANSWERS))
         .service(Endpoint::new(health::__path_show, health::show, ANSWERS))
         .service(Endpoint::new(data::__path_list, data::list, READS))
+        .service(Endpoint::new(export::__path_export, export::export, READS).with(&[Code::ExportTooLarge]))
         .service(Endpoint::new(coin::__path_newest, coin::newest, READS).with(&[Code::UnknownCoin]))
         .service(Endpoint::new(stats::__path_show, stats::show, READS))
         .service(Endpoint::new(stats::__path_summary, stats::summary, READS))

@@ -10,7 +10,7 @@ use crate::pages::{market, walk};
 use crate::support::service_with;
 
 /// A filter, and the same in SQL over `cleaned_data`.
-const FILTERS: [(&str, &str); 14] = [
+const FILTERS: [(&str, &str); 25] = [
     ("source=csv,coingecko", "data_source in ('csv', 'coingecko')"),
     ("source=csv,csv", "data_source = 'csv'"),
     ("crypto_id=coin-0,coin-1,nobody", "true"),
@@ -28,9 +28,29 @@ const FILTERS: [(&str, &str); 14] = [
         "crypto_id = 'coin-1' and price_usd between 1.5 and 3.5",
     ),
     ("symbol=coin-1&max_market_cap_usd=3e20", "crypto_id = 'coin-1' and market_cap_usd <= 3e20"),
-    ("symbol=coin-1&min_volume_24h_usd=0", "false"),
+    ("symbol=coin-1&min_volume_24h_usd=100", "crypto_id = 'coin-1' and volume_24h_usd >= 100"),
     ("crypto_id=coin-1&max_price_usd=0", "false"),
     ("latest=false", "true"),
+    ("min_price_usd=1.5", "price_usd >= 1.5"),
+    (
+        "min_price_usd=1.5&max_price_usd=2.5&source=csv",
+        "price_usd between 1.5 and 2.5 and data_source = 'csv'",
+    ),
+    ("max_market_cap_usd=3e20", "market_cap_usd <= 3e20"),
+    ("min_market_cap_usd=1e20&max_price_usd=2.5", "market_cap_usd >= 1e20 and price_usd <= 2.5"),
+    ("max_volume_24h_usd=500", "volume_24h_usd <= 500"),
+    (
+        "min_volume_24h_usd=100&source=csv,coingecko&min_price_usd=0.5",
+        "volume_24h_usd >= 100 and data_source <> 'coinpaprika' and price_usd >= 0.5",
+    ),
+    ("from=2024-02-05T00:00:00Z", "observed_at >= '2024-02-05Z'"),
+    ("to=2024-02-05T00:00:00Z", "observed_at <= '2024-02-05Z'"),
+    (
+        "from=2024-01-07T00:00:00Z&to=2024-03-03T00:00:00Z&source=csv",
+        "observed_at between '2024-01-07Z' and '2024-03-03Z' and data_source = 'csv'",
+    ),
+    ("from=2024-01-07T00:00:00Z&max_price_usd=3.5", "observed_at >= '2024-01-07Z' and price_usd <= 3.5"),
+    ("from=2024-03-20T00:00:00Z", "false"),
 ];
 
 /// The same among the newest observations of each coin.

@@ -10,6 +10,7 @@ mod conditional;
 mod contract;
 mod database_down;
 mod drain;
+mod exports;
 mod failures;
 mod filters;
 mod limits;

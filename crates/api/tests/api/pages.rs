@@ -30,7 +30,7 @@ pub(crate) fn market() -> String {
             sql += &observation(coin_id, own[nth as usize % own.len()], &observed, &price, &cap);
         }
     }
-    sql + SETTLE
+    sql + "update observations set volume_24h_usd = price_usd * 100 where price_usd < 4;" + SETTLE
 }
 
 fn ids(page: &Value) -> Vec<String> {

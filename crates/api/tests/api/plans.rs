@@ -1,6 +1,7 @@
 //! The plans that the database makes: no page reads the whole table.
 
-use kasparro_core::store::page::{self, AmountColumn, Order, PageQuery, Scope, Sort};
+use kasparro_core::Decimal;
+use kasparro_core::store::page::{self, AmountColumn, Bounds, Order, PageQuery, Scope, Selection, Sort};
 use kasparro_testkit::database::TestDatabase;
 
 use crate::support::{SOURCES, run};
@@ -42,10 +43,10 @@ fn no_page_reads_the_whole_table() {
     for scope in &scopes {
         for sort in &sorts {
             for order in [Order::Asc, Order::Desc] {
+                let selection = Selection { scope: scope.clone(), latest: false, bounds: None };
                 let mut query = PageQuery {
-                    scope: scope.clone(),
-                    latest: false,
-                    bounds: None,
+                    few: selection.is_few(),
+                    selection,
                     sort: sort.clone(),
                     order,
                     offset: 0,
@@ -60,6 +61,41 @@ fn no_page_reads_the_whole_table() {
                 let plan = page::explain(connection, &query).unwrap().join("\n");
                 assert!(!plan.contains("Seq Scan on observations"), "{query:?}\n{plan}");
             }
+        }
+    }
+}
+
+/// What is bounded is found by an index when it is little, and walked in order when it is much.
+#[test]
+fn no_bounded_page_reads_the_whole_table() {
+    let database = TestDatabase::new();
+    run(&database, SOURCES);
+    run(&database, MANY);
+    let connection = &mut database.connect();
+    let time = |text: &str| Some(text.parse().unwrap());
+    let number = |text: &str| Some(Decimal::parse(text).unwrap());
+    let little = [
+        Bounds { price_usd: [number("990"), None], ..Bounds::default() },
+        Bounds { market_cap_usd: [None, number("1")], price_usd: [None, number("20")], ..Bounds::default() },
+        Bounds {
+            observed_at: [time("2024-02-03T00:00:00Z"), time("2024-02-03T00:01:00Z")],
+            ..Bounds::default()
+        },
+    ];
+    let much = [
+        Bounds { price_usd: [number("1"), None], ..Bounds::default() },
+        Bounds { price_usd: [number("2"), number("900")], ..Bounds::default() },
+        Bounds { observed_at: [time("2024-01-03T00:00:00Z"), None], ..Bounds::default() },
+    ];
+    let cases = little.iter().map(|bounds| (bounds, true)).chain(much.iter().map(|bounds| (bounds, false)));
+    for (bounds, few) in cases {
+        for sort in [Sort::Created(None), Sort::Amount(AmountColumn::MarketCapUsd, None)] {
+            let scope = Scope::All(vec![1, 2, 3]);
+            let selection = Selection { scope, latest: false, bounds: Some(bounds.clone()) };
+            let query =
+                PageQuery { selection, few, sort: sort.clone(), order: Order::Desc, offset: 0, limit: 10 };
+            let plan = page::explain(connection, &query).unwrap().join("\n");
+            assert!(!plan.contains("Seq Scan on observations"), "{query:?}\n{plan}");
         }
     }
 }

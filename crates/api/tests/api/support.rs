@@ -264,7 +264,7 @@ pub(crate) fn observation(coin_id: i32, batch_id: i64, observed_at: &str, price:
     )
 }
 
-/// Brings `coin_latest` and the counters up to the observations, as the loader does with each batch.
+/// Brings `coin_latest`, the counters and the batches up to the observations, as the loader does with each batch.
 pub(crate) const SETTLE: &str = "
     insert into coin_latest
     select distinct on (coin_id) coin_id, source_id, observed_at,
@@ -274,8 +274,13 @@ pub(crate) const SETTLE: &str = "
       from observations order by coin_id, observed_at desc
     on conflict (coin_id) do update
        set observed_at = excluded.observed_at, observations = excluded.observations, batch_id = excluded.batch_id,
-           price_usd = excluded.price_usd, market_cap_usd = excluded.market_cap_usd;
+           price_usd = excluded.price_usd, market_cap_usd = excluded.market_cap_usd,
+           volume_24h_usd = excluded.volume_24h_usd;
     update data_sources s
        set observations = (select count(*) from observations o where o.source_id = s.source_id),
            raw_records = (select count(*) from observations o where o.source_id = s.source_id);
+    with written as (
+        select batch_id, count(*) as n, min(observed_at) as first, max(observed_at) as last from observations group by batch_id)
+    update etl_batches b set extracted = n, loaded = n, observed_from = first, observed_to = last
+      from written w where w.batch_id = b.batch_id;
 ";

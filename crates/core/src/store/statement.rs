@@ -3,11 +3,12 @@
 //! `diesel::sql_query` parses and plans its text on every call. The texts here are put together from fixed
 //! pieces, so there is a bounded number of them, and the statement cache of the connection may keep them.
 
+use diesel::connection::SimpleConnection;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
 use diesel::sql_types::{HasSqlType, Text, Untyped};
-use diesel::{PgConnection, QueryResult, QueryableByName, RunQueryDsl};
+use diesel::{Connection, PgConnection, QueryResult, QueryableByName, RunQueryDsl};
 
 /// A statement of fixed text, `$1` and so on standing for the bound values.
 pub(crate) struct Statement {
@@ -85,6 +86,20 @@ impl Query for Statement {
 }
 
 impl RunQueryDsl<PgConnection> for Statement {}
+
+/// Runs a statement with a plan for the values that it is given, whatever the session is set to.
+///
+/// # Errors
+/// What the database says.
+pub(crate) fn with_custom_plan<T>(
+    connection: &mut PgConnection,
+    run: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
+) -> QueryResult<T> {
+    connection.transaction(|connection| {
+        connection.batch_execute("set local plan_cache_mode = force_custom_plan")?;
+        run(connection)
+    })
+}
 
 struct Value<ST, T> {
     value: T,

@@ -1,0 +1,212 @@
+//! Pages of observations: what `GET /data` lists.
+//!
+//! Every page is read along an index, whatever the order, and costs what a page costs. Positions are compared
+//! as rows (`(a, b) < ($1, $2)`): the form with `or` would read everything up to the position. The names of
+//! coins and sources are joined to the rows of the page only.
+//!
+//! What is few (the rows of some coins, the newest states, what bounds leave when it is little) is read by whatever
+//! index fits and sorted. Anything else is walked in its order, and bounds are checked on the way.
+
+mod amount;
+mod created;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Text};
+
+use super::listed::Observation;
+pub use super::selection::{Bounds, Scope, Selection};
+use super::selection::{COLUMNS, NAMED_COLUMNS, NAMES};
+use super::statement::{Statement, with_custom_plan};
+use crate::Decimal;
+
+/// What bounds leave is few up to so many rows: sorting them costs less than walking past those that they exclude.
+pub const FEW_ROWS: i64 = 5_000;
+
+/// What to read.
+#[derive(Clone, Debug)]
+pub struct PageQuery {
+    /// Which observations.
+    pub selection: Selection,
+    /// Whether these are few: see [`Selection::is_few`] and [`FEW_ROWS`].
+    pub few: bool,
+    /// In which order, and behind which of them.
+    pub sort: Sort,
+    /// Direction. Unknown amounts are last in both.
+    pub order: Order,
+    /// How many to skip.
+    pub offset: u32,
+    /// How many to read at most.
+    pub limit: u32,
+}
+
+/// What a page is sorted by, and the row behind which it begins; `None` is the beginning.
+#[derive(Clone, Debug)]
+pub enum Sort {
+    /// By the time of writing, then batch, coin and time of observation.
+    Created(Option<CreatedKey>),
+    /// By an amount, then coin and time of observation.
+    Amount(AmountColumn, Option<AmountKey>),
+}
+
+/// An amount that pages can be sorted by; each has an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AmountColumn {
+    /// US dollars per coin.
+    PriceUsd,
+    /// US dollars.
+    MarketCapUsd,
+}
+
+/// Direction of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Smallest or oldest first.
+    Asc,
+    /// Greatest or newest first.
+    Desc,
+}
+
+/// Place of a row in the order of writing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreatedKey {
+    /// When the row was written, UTC.
+    pub created_at: DateTime<Utc>,
+    /// By which batch.
+    pub batch_id: i64,
+    /// Coin of the row.
+    pub coin_id: i32,
+    /// Time of the observation, UTC.
+    pub observed_at: DateTime<Utc>,
+}
+
+/// Place of a row in the order of an amount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AmountKey {
+    /// The amount; `None` when it is not known.
+    pub amount: Option<Decimal>,
+    /// Coin of the row.
+    pub coin_id: i32,
+    /// Time of the observation, UTC.
+    pub observed_at: DateTime<Utc>,
+}
+
+/// Some observations in order.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The observations.
+    pub rows: Vec<Observation>,
+    /// The order, positioned behind the last row; `None` when nothing follows.
+    pub next: Option<Sort>,
+}
+
+/// Reads one page.
+///
+/// # Errors
+/// What the database says.
+pub fn load(connection: &mut PgConnection, query: &PageQuery) -> QueryResult<Page> {
+    let read = |connection: &mut PgConnection| statement(query).load::<Observation>(connection);
+    let mut rows = if query.selection.needs_custom_plan() {
+        with_custom_plan(connection, read)?
+    } else {
+        read(connection)?
+    };
+    let more = rows.len() > query.limit as usize;
+    rows.truncate(query.limit as usize);
+    let next = rows.last().filter(|_| more).map(|last| query.sort.behind(last));
+    Ok(Page { rows, next })
+}
+
+/// The plan that the database makes for a page, line by line.
+///
+/// # Errors
+/// What the database says.
+pub fn explain(connection: &mut PgConnection, query: &PageQuery) -> QueryResult<Vec<String>> {
+    statement(query).plan(connection)
+}
+
+impl Sort {
+    /// The same order, positioned behind a row.
+    fn behind(&self, row: &Observation) -> Self {
+        let (coin_id, observed_at) = (row.coin_id, row.observed_at);
+        match self {
+            Self::Created(_) => {
+                let (created_at, batch_id) = (row.created_at, row.batch_id);
+                Self::Created(Some(CreatedKey { created_at, batch_id, coin_id, observed_at }))
+            }
+            Self::Amount(column, _) => {
+                let amount = match column {
+                    AmountColumn::PriceUsd => row.price_usd.clone(),
+                    AmountColumn::MarketCapUsd => row.market_cap_usd.clone(),
+                };
+                Self::Amount(*column, Some(AmountKey { amount, coin_id, observed_at }))
+            }
+        }
+    }
+}
+
+impl AmountColumn {
+    fn name(self) -> &'static str {
+        match self {
+            Self::PriceUsd => "price_usd",
+            Self::MarketCapUsd => "market_cap_usd",
+        }
+    }
+}
+
+/// The rows of a page with their names.
+const NAMED: &str = "select {named} from ({rows}) p {names} order by {sorted}";
+
+fn statement(query: &PageQuery) -> Statement {
+    let (rows, sorted) = match &query.sort {
+        Sort::Created(after) => (created::rows(query, after.is_some()), created::SORTED.to_owned()),
+        Sort::Amount(column, after) => (
+            amount::rows(query, after.as_ref()).replace("{amount}", column.name()),
+            amount::SORTED.replace("{amount}", column.name()),
+        ),
+    };
+    let sql = NAMED
+        .replace("{named}", NAMED_COLUMNS)
+        .replace("{names}", NAMES)
+        .replace("{rows}", &rows)
+        .replace("{sorted}", &sorted)
+        .replace("{selected}", &query.selection.rows())
+        .replace("{bounds}", query.selection.bounds_condition());
+    bound(Statement::new(directed(&sql, query.order)), query)
+}
+
+/// Fills in what depends on the direction. The amount indexes are descending with nulls last, so read backwards
+/// the nulls are first; a column of a text is never anything but one of the fixed names above.
+fn directed(sql: &str, order: Order) -> String {
+    let (direction, beyond, index_nulls, void) = match order {
+        Order::Asc => ("asc", ">", "nulls first", "'Infinity'::numeric"),
+        Order::Desc => ("desc", "<", "nulls last", "'-1'::numeric"),
+    };
+    sql.replace("{columns}", COLUMNS)
+        .replace("{direction}", direction)
+        .replace("{beyond}", beyond)
+        .replace("{index_nulls}", index_nulls)
+        .replace("{void}", void)
+}
+
+/// `$1` scope, `$2` rows to fetch from each branch, `$3` offset, `$4` limit, `$5` to `$12` bounds, from `$13` the key.
+fn bound(statement: Statement, query: &PageQuery) -> Statement {
+    // One more than asked for tells whether there is a next page.
+    let limit = i64::from(query.limit) + 1;
+    let offset = i64::from(query.offset);
+    let statement = match (&query.selection.scope, &query.sort) {
+        // The batches carry the names of their sources.
+        (Scope::Sources { names, .. }, Sort::Created(_)) if !query.few => {
+            statement.bind::<Array<Text>, _>(names.clone())
+        }
+        _ => query.selection.bind_scope(statement),
+    };
+    let statement =
+        statement.bind::<BigInt, _>(offset + limit).bind::<BigInt, _>(offset).bind::<BigInt, _>(limit);
+    let statement = query.selection.bind_bounds(statement);
+    match &query.sort {
+        Sort::Created(Some(key)) => created::bind(statement, key),
+        Sort::Amount(_, Some(key)) => amount::bind(statement, key),
+        Sort::Created(None) | Sort::Amount(_, None) => statement,
+    }
+}

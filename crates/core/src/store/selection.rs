@@ -1,0 +1,188 @@
+//! Which observations are meant: what pages, exports and totals have in common.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Numeric, Timestamptz};
+
+use super::statement::{Statement, with_custom_plan};
+use crate::Decimal;
+
+/// Which observations are meant.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// Of which sources or coins.
+    pub scope: Scope,
+    /// Only the newest observation of each coin.
+    pub latest: bool,
+    /// Only those within these bounds.
+    pub bounds: Option<Bounds>,
+}
+
+/// Of which sources or coins observations are taken.
+#[derive(Clone, Debug)]
+pub enum Scope {
+    /// Those of every source; these are the keys of all sources.
+    All(Vec<i16>),
+    /// Those of some sources.
+    Sources {
+        /// Keys of the sources.
+        ids: Vec<i16>,
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Those of some coins.
+    Coins(Vec<i32>),
+}
+
+/// Bounds of an observation, each inclusive; `None` is no bound. An amount that is not known is within no bound.
+#[derive(Clone, Debug, Default)]
+pub struct Bounds {
+    /// Earliest and latest time of the observation, UTC.
+    pub observed_at: [Option<DateTime<Utc>>; 2],
+    /// US dollars per coin.
+    pub price_usd: [Option<Decimal>; 2],
+    /// US dollars.
+    pub market_cap_usd: [Option<Decimal>; 2],
+    /// US dollars traded in 24 hours.
+    pub volume_24h_usd: [Option<Decimal>; 2],
+}
+
+/// The columns that observations and newest states share, of a table called `o`.
+pub(super) const COLUMNS: &str = "o.coin_id, o.observed_at, o.batch_id, o.label_id, o.source_id, o.rank, o.price_usd, \
+     o.market_cap_usd, o.volume_24h_usd, o.change_24h_percent, o.circulating_supply, o.total_supply, o.max_supply";
+
+/// What [`super::listed::Observation`] reads, in its order, of rows called `p` with their names.
+pub(super) const NAMED_COLUMNS: &str = "p.coin_id, p.observed_at, p.batch_id, b.created_at, s.name as data_source, \
+     c.crypto_id, l.crypto_name, l.symbol, p.rank, p.price_usd, p.market_cap_usd, p.volume_24h_usd, \
+     p.change_24h_percent, p.circulating_supply, p.total_supply, p.max_supply";
+
+/// What the names are joined from.
+pub(super) const NAMES: &str = "join coins c on c.coin_id = p.coin_id \
+     join data_sources s on s.source_id = p.source_id \
+     join coin_labels l on l.label_id = p.label_id \
+     join etl_batches b on b.batch_id = p.batch_id";
+
+/// What bounds mean. One text for all of them, so that the number of statements stays small.
+const BOUNDS: &str = "
+   and o.observed_at between coalesce($5, '-infinity') and coalesce($6, 'infinity')
+   and ($7 is null or o.price_usd >= $7) and ($8 is null or o.price_usd <= $8)
+   and ($9 is null or o.market_cap_usd >= $9) and ($10 is null or o.market_cap_usd <= $10)
+   and ($11 is null or o.volume_24h_usd >= $11) and ($12 is null or o.volume_24h_usd <= $12)";
+
+const OF_SOURCES: &str = "
+    unnest($1) as k (source_id)
+    cross join lateral (
+          select {columns} from observations o where o.source_id = k.source_id{bounds} offset 0) o
+    where true";
+
+const OF_BATCHES: &str = "
+    etl_batches w
+    join data_sources k on k.name = w.source
+    cross join lateral (
+          select {columns} from observations o
+           where o.source_id = k.source_id and o.batch_id = w.batch_id
+             and o.observed_at between w.observed_from and w.observed_to{bounds} offset 0) o
+    where k.source_id = any($1) and w.loaded + w.restated > 0
+      and w.observed_to >= coalesce($5, '-infinity') and w.observed_from <= coalesce($6, 'infinity')";
+
+impl Bounds {
+    /// Whether no amount is bounded.
+    fn are_of_time(&self) -> bool {
+        let amounts = [&self.price_usd, &self.market_cap_usd, &self.volume_24h_usd];
+        amounts.into_iter().flatten().all(Option::is_none)
+    }
+}
+
+impl Selection {
+    /// Whether it is few by itself: the newest states, or the rows of some coins.
+    pub fn is_few(&self) -> bool {
+        self.latest || matches!(self.scope, Scope::Coins(_))
+    }
+
+    /// Whether the plan depends on the bounds: by which index the rows are found.
+    pub(super) fn needs_custom_plan(&self) -> bool {
+        self.bounds.is_some() && !self.is_few()
+    }
+
+    /// Where its rows are found when all of them are wanted: what stands behind `from`, a condition included, with `o`
+    /// the rows; the keys of the scope are `$1`.
+    ///
+    /// The rows of sources are asked for source by source: only then does the server look into no other months than
+    /// those of the bounds. Bounds of time alone lead to the batches that were written around that time, since no index
+    /// begins with the time.
+    pub(super) fn rows(&self) -> String {
+        let bounds = self.bounds_condition();
+        let table = if self.latest { "coin_latest" } else { "observations" };
+        match self.scope {
+            Scope::Coins(_) => format!("{table} o where o.coin_id = any($1){bounds}"),
+            _ if self.latest => format!("{table} o where o.source_id = any($1){bounds}"),
+            _ if self.bounds.as_ref().is_some_and(Bounds::are_of_time) => {
+                OF_BATCHES.replace("{bounds}", bounds)
+            }
+            _ => OF_SOURCES.replace("{bounds}", bounds),
+        }
+    }
+
+    /// The condition of the bounds, `$5` to `$12`, beginning with `and`; empty without bounds.
+    pub(super) fn bounds_condition(&self) -> &'static str {
+        if self.bounds.is_some() { BOUNDS } else { "" }
+    }
+
+    /// Binds the keys of the scope.
+    pub(super) fn bind_scope(&self, statement: Statement) -> Statement {
+        use diesel::sql_types::{Array, Integer, SmallInt};
+        match &self.scope {
+            Scope::Coins(coins) => statement.bind::<Array<Integer>, _>(coins.clone()),
+            Scope::All(ids) | Scope::Sources { ids, .. } => statement.bind::<Array<SmallInt>, _>(ids.clone()),
+        }
+    }
+
+    /// Binds `$5` to `$12`, behind the first four.
+    pub(super) fn bind_bounds(&self, statement: Statement) -> Statement {
+        let bounds = self.bounds.clone().unwrap_or_default();
+        let [from, to] = bounds.observed_at;
+        let statement = statement.bind::<Nullable<Timestamptz>, _>(from).bind::<Nullable<Timestamptz>, _>(to);
+        let amounts = [bounds.price_usd, bounds.market_cap_usd, bounds.volume_24h_usd].into_iter().flatten();
+        amounts.fold(statement, |statement, amount| statement.bind::<Nullable<Numeric>, _>(amount))
+    }
+}
+
+/// Counts the rows of sources within bounds of time: batches that lie within them by their counters, and the rows of
+/// those that reach over a bound.
+const COUNT_BETWEEN: &str = "
+select coalesce(sum(case
+           when b.observed_from >= coalesce($5, '-infinity') and b.observed_to <= coalesce($6, 'infinity')
+           then b.loaded + b.restated - b.superseded
+           else (select count(*) from observations o
+                  where o.source_id = s.source_id and o.batch_id = b.batch_id
+                    and o.observed_at between greatest(b.observed_from, $5) and least(b.observed_to, $6))
+       end), 0)::bigint as total
+  from etl_batches b
+  join data_sources s on s.name = b.source
+ where b.loaded + b.restated > 0 and s.source_id = any($1)
+   and b.observed_to >= coalesce($5, '-infinity') and b.observed_from <= coalesce($6, 'infinity')";
+
+/// Counts what is selected, at the cost of reading it: along an index where amounts are bounded, by the counters of
+/// the batches where only the time is.
+///
+/// # Errors
+/// What the database says.
+pub fn count(connection: &mut PgConnection, selection: &Selection) -> QueryResult<i64> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        total: i64,
+    }
+    let sql = if !selection.is_few() && selection.bounds.as_ref().is_some_and(Bounds::are_of_time) {
+        COUNT_BETWEEN.to_owned()
+    } else {
+        format!("select count(*) as total from {}", selection.rows()).replace("{columns}", COLUMNS)
+    };
+    let statement = selection.bind_scope(Statement::new(sql));
+    let unused = (2..=4).fold(statement, |statement, _| statement.bind::<BigInt, _>(0));
+    let counting = selection.bind_bounds(unused);
+    let count = |connection: &mut PgConnection| counting.get_result::<Row>(connection);
+    let row =
+        if selection.needs_custom_plan() { with_custom_plan(connection, count)? } else { count(connection)? };
+    Ok(row.total)
+}
