@@ -32,6 +32,7 @@ use crate::routes;
     servers((url = "/", description = "This service.")),
     tags(
         (name = "data", description = "Observations."),
+        (name = "assets", description = "One coin, whatever the sources call it."),
         (name = "runs", description = "The launches of the ETL, and what they differ in."),
         (name = "provenance", description = "Where numbers come from."),
         (name = "stats", description = "How much there is, and how the runs went."),

@@ -218,8 +218,17 @@ pub(crate) fn path_text(request: &HttpRequest, name: &str) -> Result<String, Pro
 
 /// The same, of at most `max` characters.
 pub(crate) fn path_text_within(request: &HttpRequest, name: &str, max: usize) -> Result<String, Problem> {
+    segment(request, name, 0, max)
+}
+
+/// A segment of the path, so many before the last one.
+pub(crate) fn path_segment(request: &HttpRequest, name: &str, from_end: usize) -> Result<String, Problem> {
+    segment(request, name, from_end, MAX_TEXT_CHARS)
+}
+
+fn segment(request: &HttpRequest, name: &str, from_end: usize, max: usize) -> Result<String, Problem> {
     let path = request.uri().path();
-    let segment = path.rsplit('/').next().unwrap_or_default();
+    let segment = path.rsplit('/').nth(from_end).unwrap_or_default();
     let value = decode(segment, false)?;
     check_text(&value, max).map(|()| value).map_err(|message| {
         Problem::parameters(vec![ParameterError {

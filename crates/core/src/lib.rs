@@ -3,6 +3,7 @@
 //! * [`schema`]: the tables, as Diesel sees them.
 //! * [`record`] and [`decimal`]: one market observation, digit for digit.
 //! * [`raw`]: the records within the bytes that a source sent.
+//! * [`arithmetic`], [`consensus`], [`plausibility`]: which price to believe, and what cannot be true.
 //! * [`robust`]: what is usual, and how far something is from it.
 //! * [`store`]: one module per table or question; the only place with SQL.
 //! * [`db`]: connections, migrations, the version check.
@@ -11,9 +12,12 @@
 //!
 //! Nothing here knows HTTP, neither that of the sources nor that of the service.
 
+pub mod arithmetic;
+pub mod consensus;
 pub mod db;
 pub mod decimal;
 pub mod log_line;
+pub mod plausibility;
 pub mod raw;
 pub mod record;
 pub mod robust;

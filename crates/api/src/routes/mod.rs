@@ -10,6 +10,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::openapi;
 use crate::problem::{Code, Problem};
 
+mod assets;
 mod coin;
 mod data;
 mod docs;
@@ -26,7 +27,7 @@ mod runs;
 mod stats;
 
 /// The patterns of all routes, for labels of bounded number.
-pub(crate) const PATTERNS: [&str; 19] = [
+pub(crate) const PATTERNS: [&str; 23] = [
     "/",
     "/health",
     "/data",
@@ -34,6 +35,10 @@ pub(crate) const PATTERNS: [&str; 19] = [
     "/data/{crypto_id}",
     "/stats",
     "/stats/summary",
+    "/assets",
+    "/assets/{id}",
+    "/assets/{id}/history",
+    "/compare",
     "/lineage/{id}",
     "/runs",
     "/runs/compare",
@@ -72,6 +77,10 @@ pub(crate) fn documented(config: &mut ServiceConfig<'_>) {
         .service(Endpoint::new(coin::__path_newest, coin::newest, READS).with(&[Code::UnknownCoin]))
         .service(Endpoint::new(stats::__path_show, stats::show, READS))
         .service(Endpoint::new(stats::__path_summary, stats::summary, READS))
+        .service(Endpoint::new(assets::__path_list, assets::list, READS))
+        .service(Endpoint::new(assets::__path_show, assets::show, READS).with(&[Code::UnknownAsset]))
+        .service(Endpoint::new(assets::__path_history, assets::history, READS).with(&[Code::UnknownAsset]))
+        .service(Endpoint::new(assets::__path_compare, assets::compare, READS))
         .service(Endpoint::new(lineage::__path_show, lineage::show, READS).with(&[Code::UnknownObservation]))
         .service(Endpoint::new(runs::__path_list, runs::list, READS))
         // Before the route of one run, which would take `compare` for a number.

@@ -32,6 +32,10 @@ fn every_operation_is_described() {
     let paths = document["paths"].as_object().unwrap();
     let expected = [
         "/",
+        "/assets",
+        "/assets/{id}",
+        "/assets/{id}/history",
+        "/compare",
         "/data",
         "/data/export",
         "/data/{crypto_id}",

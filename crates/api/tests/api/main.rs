@@ -4,6 +4,7 @@
 
 mod support;
 
+mod assets;
 mod cached;
 mod compressed;
 mod conditional;
@@ -13,6 +14,7 @@ mod drain;
 mod exports;
 mod failures;
 mod filters;
+mod history;
 mod limits;
 mod lineage;
 mod pages;

@@ -7,7 +7,7 @@ use kasparro_testkit::database::TestDatabase;
 use crate::support::{SOURCES, run};
 
 /// Every partition is full, so that reading it whole is never cheaper.
-const MANY: &str = "
+pub(crate) const MANY: &str = "
     insert into etl_batches (run_id, source, number, lease_epoch, raw_api_id, origin, extracted, loaded, restated,
                              unchanged, duplicate, rejected, observed_from, observed_to, created_at)
     select 1, s.name, n, 1, 1, 'test', 100, 100, 0, 0, 0, 0, day, day + interval '1 hour', day + interval '2 hours'
