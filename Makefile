@@ -69,7 +69,7 @@ lint: ## formatting, clippy and rustdoc without a warning; hadolint and shellche
 .PHONY: bench bench-etl
 bench: bench-etl ## every benchmark: ratios of medians, both sides in one run (takes minutes)
 
-bench-etl: build ## the loader beside psql (ARGS='--runs 1' for a quick look)
+bench-etl: build ## the loader beside psql (ARGS='--runs 1' for a quick look, '--growth' for 20 times the rows too)
 	@$(TARGET)/release/kasparro-bench $(ARGS)
 
 .PHONY: up down logs

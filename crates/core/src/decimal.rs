@@ -43,6 +43,9 @@ impl Decimal {
     /// [`DecimalError::Malformed`] for anything else (`NaN`, separators, blanks), [`DecimalError::OutOfRange`]
     /// beyond [`MAX_DIGITS`]. The size is checked before the number is written out.
     pub fn parse(text: &str) -> Result<Self, DecimalError> {
+        if is_plain(text.as_bytes()) {
+            return Ok(Self(CompactString::new(text)));
+        }
         let (negative, rest) = match text.as_bytes().first() {
             Some(b'-') => (true, &text[1..]),
             Some(b'+') => (false, &text[1..]),
@@ -84,6 +87,19 @@ impl Decimal {
         let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
         (self.is_negative(), whole, fraction)
     }
+}
+
+/// Whether it is written as it is kept, as most numbers are: digits without leading zeros, and some behind the point if
+/// there is one.
+fn is_plain(text: &[u8]) -> bool {
+    let whole = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let leading_zero = whole > 1 && text.first() == Some(&b'0');
+    let fraction_is_plain = match text.get(whole..) {
+        Some([]) => true,
+        Some([b'.', fraction @ ..]) => !fraction.is_empty() && fraction.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    whole > 0 && !leading_zero && fraction_is_plain && text.len() <= MAX_DIGITS
 }
 
 /// Reads an exponent; one that does not fit `i32` is out of range whatever the mantissa is.

@@ -81,6 +81,7 @@ diesel::table! {
         sha256 -> Binary,
         record_count -> Integer,
         body -> Binary,
+        encoding -> Text,
     }
 }
 
@@ -114,6 +115,7 @@ diesel::table! {
         sha256 -> Binary,
         record_count -> Integer,
         body -> Binary,
+        encoding -> Text,
     }
 }
 

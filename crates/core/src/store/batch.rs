@@ -94,23 +94,3 @@ pub fn newest_number(connection: &mut PgConnection, run_id: i64, source: &str) -
         .select(diesel::dsl::max(etl_batches::number))
         .first(connection)
 }
-
-/// What became of the records of a batch.
-///
-/// # Errors
-/// What the database says.
-pub fn tally(connection: &mut PgConnection, source: &str, number: i64) -> QueryResult<Tally> {
-    use etl_batches as t;
-    let counts: (i32, i32, i32, i32, i32) = t::table
-        .filter(t::source.eq(source).and(t::number.eq(number)))
-        .select((t::loaded, t::restated, t::unchanged, t::duplicate, t::rejected))
-        .first(connection)?;
-    let (loaded, restated, unchanged, duplicate, rejected) = counts;
-    Ok(Tally {
-        loaded: loaded.into(),
-        restated: restated.into(),
-        unchanged: unchanged.into(),
-        duplicate: duplicate.into(),
-        rejected: rejected.into(),
-    })
-}

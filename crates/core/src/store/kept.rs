@@ -6,6 +6,7 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Numeric, SmallInt, Text, Timestamptz};
 
 use super::batch::RawKey;
+use super::raw;
 use crate::schema::{etl_batches, raw_api_data, raw_csv_data};
 use crate::{Decimal, Values};
 
@@ -73,16 +74,17 @@ pub struct Body {
     pub content_type: Option<String>,
     /// When it came first, UTC.
     pub fetched_at: DateTime<Utc>,
-    /// The bytes.
-    pub body: Vec<u8>,
 }
 
-/// A body by its key.
+/// A body by its key, and its exact bytes.
 ///
 /// # Errors
 /// What the database says.
-pub fn body(connection: &mut PgConnection, raw_id: i64) -> QueryResult<Body> {
-    raw_api_data::table.find(raw_id).select(Body::as_select()).first(connection)
+pub fn body(connection: &mut PgConnection, raw_id: i64) -> QueryResult<(Body, Vec<u8>)> {
+    use raw_api_data as t;
+    let (body, kept) =
+        t::table.find(raw_id).select((Body::as_select(), (t::encoding, t::body))).first(connection)?;
+    Ok((body, raw::exact(kept)?))
 }
 
 /// The newest body of a source that was taken, one of the same address before all others; `None` when there is none.
@@ -93,9 +95,11 @@ pub fn newest_body(connection: &mut PgConnection, source: &str, url: &str) -> Qu
     raw_api_data::table
         .filter(raw_api_data::source.eq(source).and(raw_api_data::record_count.gt(0)))
         .order((raw_api_data::url.eq(url).desc(), raw_api_data::raw_id.desc()))
-        .select(raw_api_data::body)
+        .select((raw_api_data::encoding, raw_api_data::body))
         .first(connection)
-        .optional()
+        .optional()?
+        .map(raw::exact)
+        .transpose()
 }
 
 /// A chunk of a file that is kept.
@@ -116,16 +120,17 @@ pub struct Chunk {
     pub end_byte: i64,
     /// When it came first, UTC.
     pub fetched_at: DateTime<Utc>,
-    /// The bytes.
-    pub body: Vec<u8>,
 }
 
-/// A chunk by its key.
+/// A chunk by its key, and its exact bytes.
 ///
 /// # Errors
 /// What the database says.
-pub fn chunk(connection: &mut PgConnection, raw_id: i64) -> QueryResult<Chunk> {
-    raw_csv_data::table.find(raw_id).select(Chunk::as_select()).first(connection)
+pub fn chunk(connection: &mut PgConnection, raw_id: i64) -> QueryResult<(Chunk, Vec<u8>)> {
+    use raw_csv_data as t;
+    let (chunk, kept) =
+        t::table.find(raw_id).select((Chunk::as_select(), (t::encoding, t::body))).first(connection)?;
+    Ok((chunk, raw::exact(kept)?))
 }
 
 /// The oldest time that a batch made of a chunk has written, UTC: the time of a snapshot file that carries none.
@@ -162,7 +167,8 @@ pub fn beginning(
         if first_byte > bytes.len() {
             break;
         }
-        let body: Vec<u8> = raw_csv_data::table.find(raw_id).select(raw_csv_data::body).first(connection)?;
+        let kept = raw_csv_data::table.find(raw_id).select((raw_csv_data::encoding, raw_csv_data::body));
+        let body = raw::exact(kept.first(connection)?)?;
         // A last line without an end was read once more when the file had grown.
         if first_byte + body.len() > bytes.len() {
             bytes.truncate(first_byte);

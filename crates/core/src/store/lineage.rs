@@ -216,20 +216,21 @@ fn raw(connection: &mut PgConnection, key: RawKey) -> QueryResult<Raw> {
                 .find(raw_id)
                 .select((raw_api_data::sha256, raw_api_data::record_count))
                 .first(connection)?;
-            let kept::Body { url, status, content_type, fetched_at, body } = kept::body(connection, raw_id)?;
+            let (body, bytes) = kept::body(connection, raw_id)?;
+            let kept::Body { url, status, content_type, fetched_at } = body;
             let from = From::Request { url, status, content_type };
-            Ok(Raw { sha256, record_count, fetched_at, bytes: body, from })
+            Ok(Raw { sha256, record_count, fetched_at, bytes, from })
         }
         RawKey::Csv(raw_id) => {
             let (sha256, record_count) = raw_csv_data::table
                 .find(raw_id)
                 .select((raw_csv_data::sha256, raw_csv_data::record_count))
                 .first(connection)?;
-            let chunk = kept::chunk(connection, raw_id)?;
+            let (chunk, bytes) = kept::chunk(connection, raw_id)?;
             let path = csv_files::table.find(chunk.file_id).select(csv_files::path).first(connection)?;
-            let kept::Chunk { file_id, generation, first_line, first_byte, fetched_at, body, .. } = chunk;
+            let kept::Chunk { file_id, generation, first_line, first_byte, fetched_at, .. } = chunk;
             let from = From::File { file_id, path, generation, first_line, first_byte };
-            Ok(Raw { sha256, record_count, fetched_at, bytes: body, from })
+            Ok(Raw { sha256, record_count, fetched_at, bytes, from })
         }
     }
 }

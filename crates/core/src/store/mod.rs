@@ -2,7 +2,7 @@
 //!
 //! Functions take a connection and return `QueryResult`; they know neither HTTP nor the formats of the
 //! sources. A batch is written by [`lease::fence`], [`raw`], [`source::count_batch`], [`batch`], [`observation`],
-//! [`coin`], [`reject`], [`run::count_batch`] and [`checkpoint`], in one transaction that the loader opens.
+//! [`coin`], [`reject`], [`run::count_batches`] and [`checkpoint`], in one transaction that the loader opens.
 
 pub mod asset;
 pub mod asset_link;

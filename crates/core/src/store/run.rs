@@ -82,20 +82,21 @@ pub fn skip_source(connection: &mut PgConnection, run_id: i64, source: &str) -> 
         .map(drop)
 }
 
-/// Adds a batch to the counters of a source within a run; part of the batch's transaction.
+/// Adds batches to the counters of a source within a run; part of the transaction that writes them.
 ///
 /// # Errors
 /// What the database says.
-pub fn count_batch(
+pub fn count_batches(
     connection: &mut PgConnection,
     run_id: i64,
     source: &str,
+    batches: i64,
     tally: &Tally,
 ) -> QueryResult<()> {
     use etl_run_sources as t;
     diesel::update(t::table.find((run_id, source)))
         .set((
-            t::batches.eq(t::batches + 1),
+            t::batches.eq(t::batches + batches),
             t::extracted.eq(t::extracted + tally.extracted()),
             t::loaded.eq(t::loaded + tally.loaded),
             t::restated.eq(t::restated + tally.restated),

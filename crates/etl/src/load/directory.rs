@@ -3,7 +3,7 @@
 //! The lease makes this process the only writer, so what was read under it stays true until it writes itself.
 //! That is why most records need no look-up: newer than the newest is new.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
@@ -26,6 +26,15 @@ pub(super) struct Directory {
     by_key: HashMap<i32, usize>,
 }
 
+/// Where a record belongs.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// Its coin, for [`Directory::entry`].
+    pub(super) coin: usize,
+    /// The key of its name and symbol.
+    pub(super) label_id: i32,
+}
+
 /// One coin.
 pub(super) struct Entry {
     pub(super) coin_id: i32,
@@ -44,42 +53,55 @@ impl Directory {
         *self = Self::new(self.source_id);
     }
 
-    /// Learns every coin and name of the records, creating what does not exist. Returns how many coins were
-    /// created.
+    /// Whether it is better to begin anew.
+    pub(super) fn is_large(&self) -> bool {
+        self.entries.len() > MAX_COINS
+    }
+
+    /// Learns every coin and name of the records, creating what does not exist. Returns the places of the records, and how
+    /// many coins were created.
     pub(super) fn learn(
         &mut self,
         connection: &mut PgConnection,
         records: &[MarketRecord],
-    ) -> QueryResult<usize> {
-        if self.entries.len() > MAX_COINS {
-            self.clear();
-        }
-        let mut missing = self.unknown_ids(records);
+    ) -> QueryResult<(Vec<Place>, usize)> {
+        let place_of = |places: &HashMap<String, usize>, id: &str| places.get(id).copied();
+        let known: Vec<Option<usize>> =
+            records.iter().map(|record| place_of(&self.places, &record.crypto_id)).collect();
+        let unknown = records.iter().zip(&known).filter(|(_, place)| place.is_none());
+        let mut missing: Vec<&str> = unknown.map(|(record, _)| record.crypto_id.as_str()).collect();
+        let mut created = 0;
         if !missing.is_empty() {
-            for coin in coin::find(connection, self.source_id, &missing)? {
-                self.enter(coin);
-            }
-            missing.retain(|id| !self.places.contains_key(*id));
+            missing.sort_unstable();
+            missing.dedup();
+            created = self.find_or_create(connection, missing)?;
+        }
+        let coins: Vec<usize> = records
+            .iter()
+            .zip(known)
+            .map(|(record, place)| place.unwrap_or_else(|| self.places[&record.crypto_id]))
+            .collect();
+        Ok((self.learn_labels(connection, records, &coins)?, created))
+    }
+
+    fn find_or_create(
+        &mut self,
+        connection: &mut PgConnection,
+        mut missing: Vec<&str>,
+    ) -> QueryResult<usize> {
+        for coin in coin::find(connection, self.source_id, &missing)? {
+            self.enter(coin);
+        }
+        missing.retain(|id| !self.places.contains_key(*id));
+        if missing.is_empty() {
+            return Ok(0);
         }
         let created = coin::insert(connection, self.source_id, &missing)?;
         for (coin_id, crypto_id) in created.into_iter().zip(&missing) {
-            self.enter(Coin {
-                coin_id,
-                crypto_id: (*crypto_id).to_owned(),
-                labels: Vec::new(),
-                latest: None,
-            });
+            let crypto_id = (*crypto_id).to_owned();
+            self.enter(Coin { coin_id, crypto_id, labels: Vec::new(), latest: None });
         }
-        self.learn_labels(connection, records)?;
         Ok(missing.len())
-    }
-
-    fn unknown_ids<'r>(&self, records: &'r [MarketRecord]) -> Vec<&'r str> {
-        let ids = records.iter().map(|record| record.crypto_id.as_str());
-        let mut ids: Vec<&str> = ids.filter(|id| !self.places.contains_key(*id)).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids
     }
 
     fn enter(&mut self, coin: Coin) {
@@ -94,34 +116,41 @@ impl Directory {
         self.places.insert(coin.crypto_id, place);
     }
 
-    fn learn_labels(&mut self, connection: &mut PgConnection, records: &[MarketRecord]) -> QueryResult<()> {
-        let mut missing: BTreeMap<(i32, Option<&str>, Option<&str>), usize> = BTreeMap::new();
-        for record in records {
-            let place = self.places[&record.crypto_id];
-            let (name, symbol) = (record.crypto_name.as_deref(), record.symbol.as_deref());
-            if self.entries[place].label(name, symbol).is_none() {
-                missing.insert((self.entries[place].coin_id, name, symbol), place);
+    fn learn_labels(
+        &mut self,
+        connection: &mut PgConnection,
+        records: &[MarketRecord],
+        coins: &[usize],
+    ) -> QueryResult<Vec<Place>> {
+        let named = |record: &MarketRecord| -> (Option<String>, Option<String>) {
+            (record.crypto_name.clone(), record.symbol.clone())
+        };
+        let label_of = |entries: &[Entry], record: &MarketRecord, coin: usize| {
+            entries[coin].label(record.crypto_name.as_deref(), record.symbol.as_deref())
+        };
+        let known: Vec<Option<i32>> =
+            records.iter().zip(coins).map(|(record, &coin)| label_of(&self.entries, record, coin)).collect();
+        let unknown = records.iter().zip(coins).zip(&known).filter(|(_, label)| label.is_none());
+        let missing: BTreeSet<_> = unknown.map(|((record, &coin), _)| (coin, named(record))).collect();
+        if !missing.is_empty() {
+            let labels: Vec<NewLabel<'_>> = missing
+                .iter()
+                .map(|(coin, (crypto_name, symbol))| NewLabel {
+                    coin_id: self.entries[*coin].coin_id,
+                    crypto_name: crypto_name.as_deref(),
+                    symbol: symbol.as_deref(),
+                })
+                .collect();
+            let ids = coin::insert_labels(connection, &labels)?;
+            for (label_id, (coin, (crypto_name, symbol))) in ids.into_iter().zip(missing) {
+                self.entries[coin].labels.push(Label { label_id, crypto_name, symbol });
             }
         }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let new = |&(coin_id, crypto_name, symbol): &(i32, _, _)| NewLabel { coin_id, crypto_name, symbol };
-        let labels: Vec<NewLabel<'_>> = missing.keys().map(new).collect();
-        let ids = coin::insert_labels(connection, &labels)?;
-        for (label_id, ((_, name, symbol), place)) in ids.into_iter().zip(missing) {
-            let label =
-                Label { label_id, crypto_name: name.map(str::to_owned), symbol: symbol.map(str::to_owned) };
-            self.entries[place].labels.push(label);
-        }
-        Ok(())
-    }
-
-    /// The coin of a record, and the key of its name. Only for records that were learnt.
-    pub(super) fn resolve(&self, record: &MarketRecord) -> (usize, i32) {
-        let place = self.places[&record.crypto_id];
-        let label = self.entries[place].label(record.crypto_name.as_deref(), record.symbol.as_deref());
-        (place, label.unwrap_or_default())
+        let place = |((record, &coin), label): ((&MarketRecord, &usize), Option<i32>)| Place {
+            coin,
+            label_id: label.or_else(|| label_of(&self.entries, record, coin)).unwrap_or_default(),
+        };
+        Ok(records.iter().zip(coins).zip(known).map(place).collect())
     }
 
     pub(super) fn entry(&mut self, place: usize) -> &mut Entry {

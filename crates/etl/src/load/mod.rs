@@ -1,5 +1,5 @@
-//! One batch, one transaction: raw bytes, observations, latest state, rejects, counters and checkpoint
-//! commit together or not at all.
+//! Raw bytes, observations, latest state, rejects, counters and checkpoint commit together or not at all: one
+//! transaction for a few batches that are ready at the same time.
 
 mod directory;
 mod plan;
@@ -9,30 +9,66 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use diesel::{Connection, PgConnection, QueryResult};
 use kasparro_core::store::layout as record_layout;
+use kasparro_core::store::raw::Packed;
 use kasparro_core::store::run::Tally;
 use kasparro_core::store::source::{Added, SourceKey};
 use kasparro_core::store::{batch, checkpoint, coin, csv_file, lease, observation, raw, reject, run, source};
 use kasparro_core::{MarketRecord, Reject};
 use sha2::{Digest, Sha256};
 
-use crate::source::{Normalised, Provenance, RawBatch};
+use crate::failure::{FailureKind, SourceError};
+use crate::source::{Normalised, Provenance, RawBatch, Source};
 use directory::Directory;
 use plan::Plan;
 
 /// A batch that is ready to be written.
 pub(crate) struct Ready {
+    /// Its bytes have moved to `packed`.
     pub(crate) raw: RawBatch,
-    pub(crate) sha256: [u8; 32],
+    /// The bytes as they are kept.
+    packed: Packed,
+    sha256: [u8; 32],
     pub(crate) normalised: Normalised,
+    has_records: bool,
 }
 
 impl Ready {
-    pub(crate) fn new(raw: RawBatch, normalised: Normalised) -> Self {
-        let sha256 = Sha256::digest(&raw.bytes).into();
-        Self { raw, sha256, normalised }
+    pub(crate) fn new(mut raw: RawBatch, normalised: Normalised) -> Self {
+        let bytes = std::mem::take(&mut raw.bytes);
+        let (sha256, packed) = (Sha256::digest(&bytes).into(), Packed::new(&bytes));
+        Self { raw, packed, sha256, normalised, has_records: true }
     }
 
-    fn record_count(&self) -> usize {
+    /// The exact bytes that it was made of.
+    pub(crate) fn bytes(&self) -> Result<Vec<u8>, SourceError> {
+        self.packed
+            .unpack()
+            .map_err(|error| SourceError::new(FailureKind::Io, format!("packed bytes: {error}")))
+    }
+
+    /// Drops the records once they are written; they can be made again.
+    pub(crate) fn drop_records(&mut self) {
+        self.normalised = Normalised::default();
+        self.has_records = false;
+    }
+
+    /// Makes the records again, if they were dropped.
+    pub(crate) fn make_records(&mut self, source: &dyn Source) -> Result<(), SourceError> {
+        if !self.has_records {
+            self.raw.bytes = self.bytes()?;
+            self.normalised = source.normalise(&self.raw)?;
+            self.raw.bytes = Vec::new();
+            self.has_records = true;
+        }
+        Ok(())
+    }
+
+    /// Memory that it takes without its records.
+    pub(crate) fn packed_bytes(&self) -> usize {
+        self.packed.size()
+    }
+
+    pub(crate) fn record_count(&self) -> usize {
         self.normalised.records.len() + self.normalised.rejects.len()
     }
 }
@@ -46,9 +82,12 @@ pub(crate) enum LoadError {
     /// What the database says; nothing of the batch was kept, unless the connection broke during the commit.
     #[error("{0}")]
     Database(#[from] diesel::result::Error),
+    /// The records of a batch that is to be written again could not be made again.
+    #[error("{0}")]
+    Source(#[from] SourceError),
 }
 
-/// What one committed batch brought.
+/// What one batch brought.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Written {
     pub(crate) tally: Tally,
@@ -66,6 +105,23 @@ pub(crate) struct Loader {
     months: BTreeSet<NaiveDate>,
     /// Those of them that have no indexes yet.
     unindexed: BTreeSet<NaiveDate>,
+    /// What the open transaction has still to write when its last batch is there.
+    open: Open,
+}
+
+/// What the batches of the open transaction come to.
+#[derive(Default)]
+struct Open {
+    batches: i64,
+    tally: Tally,
+    /// Number of the newest of them.
+    number: i64,
+    /// Coins whose newest state has changed.
+    changed: BTreeSet<i32>,
+    /// For the checkpoint: newest time, last id, and where the source goes on.
+    newest: Option<DateTime<Utc>>,
+    last_id: Option<String>,
+    cursor: serde_json::Value,
 }
 
 /// A batch of this many records into a month that did not exist is the beginning of a bulk load: the indexes are
@@ -75,7 +131,8 @@ const BULK_RECORDS: usize = 5_000;
 impl Loader {
     pub(crate) fn new(source: SourceKey, run_id: i64, epoch: i64) -> Self {
         let directory = Directory::new(source.source_id);
-        Self { source, run_id, epoch, directory, months: BTreeSet::new(), unindexed: BTreeSet::new() }
+        let (months, unindexed) = (BTreeSet::new(), BTreeSet::new());
+        Self { source, run_id, epoch, directory, months, unindexed, open: Open::default() }
     }
 
     /// Finds what a killed bulk load has left undone; [`Self::finish`] does it.
@@ -121,27 +178,11 @@ impl Loader {
         !self.unindexed.is_empty()
     }
 
-    /// Writes one batch.
-    ///
-    /// # Errors
-    /// See [`LoadError`]; the loader can be used again after any of them.
-    pub(crate) fn write(
-        &mut self,
-        connection: &mut PgConnection,
-        ready: &Ready,
-    ) -> Result<Written, LoadError> {
-        self.ensure_partitions(connection, ready)?;
-        let written = connection.transaction(|connection| self.write_in_transaction(connection, ready));
-        if written.is_err() {
-            // It may hold keys that were rolled back.
-            self.directory.clear();
-        }
-        written
-    }
-
-    /// Forgets what was read from the database, after a doubt about what was committed.
+    /// Forgets what was read from the database and what was not committed: after an error, or a doubt about what was
+    /// committed.
     pub(crate) fn forget(&mut self) {
         self.directory.clear();
+        self.open = Open::default();
     }
 
     /// Writes the state of a file that holds nothing new.
@@ -167,12 +208,14 @@ impl Loader {
         connection.transaction(|connection| {
             self.fence(connection)?;
             // The file stays as far read as it is: the next run meets the chunk again.
-            self.keep_raw(connection, batch, &sha256, 0, csv_file::enter)?;
+            let packed = Packed::new(&batch.bytes);
+            self.keep_raw(connection, batch, &sha256, &packed, 0, csv_file::enter)?;
             Ok(())
         })
     }
 
-    fn fence(&self, connection: &mut PgConnection) -> Result<(), LoadError> {
+    /// Locks the lease until the end of the transaction; the first statement of each.
+    pub(crate) fn fence(&self, connection: &mut PgConnection) -> Result<(), LoadError> {
         if lease::fence(connection, &self.source.name, self.epoch)? {
             Ok(())
         } else {
@@ -180,9 +223,18 @@ impl Loader {
         }
     }
 
-    fn ensure_partitions(&mut self, connection: &mut PgConnection, ready: &Ready) -> Result<(), LoadError> {
-        let times = ready.normalised.records.iter().map(|record| observed_at(record, &ready.raw));
-        let wanted: BTreeSet<NaiveDate> = times.filter_map(month).collect();
+    /// Whether rows of the batch belong into months that are not known to have a partition.
+    pub(crate) fn needs_partitions(&self, ready: &Ready) -> bool {
+        months(ready).iter().any(|month| !self.months.contains(month))
+    }
+
+    /// Makes the partitions that a batch needs. Not within a transaction: what is empty does no harm.
+    pub(crate) fn ensure_partitions(
+        &mut self,
+        connection: &mut PgConnection,
+        ready: &Ready,
+    ) -> Result<(), LoadError> {
+        let wanted = months(ready);
         let bulk = ready.record_count() >= BULK_RECORDS * wanted.len().max(1);
         for month in wanted {
             if !self.months.contains(&month) {
@@ -208,22 +260,35 @@ impl Loader {
         Ok(observation::find(connection, self.source.source_id, keys)?)
     }
 
-    fn write_in_transaction(
+    /// Writes one batch within the open transaction, which [`Self::settle`] completes.
+    ///
+    /// # Errors
+    /// See [`LoadError`]; then the transaction is to be rolled back and [`Self::forget`] to be called.
+    pub(crate) fn write(
         &mut self,
         connection: &mut PgConnection,
         ready: &Ready,
     ) -> Result<Written, LoadError> {
-        self.fence(connection)?;
         let records = &ready.normalised.records;
-        let new_coins = self.directory.learn(connection, records)?;
-        let mut plan = Plan::new(&mut self.directory, records, ready.raw.fetched_at);
+        if self.directory.is_large() {
+            self.save_latest(connection)?;
+            self.directory.clear();
+        }
+        let (places, new_coins) = self.directory.learn(connection, records)?;
+        let mut plan = Plan::new(&mut self.directory, records, &places, ready.raw.fetched_at);
         let older = self.find_older(connection, plan.older_keys())?;
         plan.compare_older(&mut self.directory, older);
         let outcome = plan.finish();
         let tally = Tally { rejected: ready.normalised.rejects.len() as i64, ..outcome.tally };
 
-        let raw =
-            self.keep_raw(connection, &ready.raw, &ready.sha256, ready.record_count(), csv_file::save)?;
+        let raw = self.keep_raw(
+            connection,
+            &ready.raw,
+            &ready.sha256,
+            &ready.packed,
+            ready.record_count(),
+            csv_file::save,
+        )?;
         let added = Added {
             coins: new_coins as i64,
             observations: tally.loaded,
@@ -250,11 +315,33 @@ impl Loader {
             batch::supersede(connection, old_batch, rows)?;
         }
         self.directory.apply(&outcome.changes, batch_id);
-        coin::save_latest(connection, self.source.source_id, &self.directory.states(outcome.changes.keys()))?;
         reject::keep(connection, &self.source.name, batch_id, &rejects(&ready.normalised.rejects))?;
-        run::count_batch(connection, self.run_id, &self.source.name, &tally)?;
-        self.advance_checkpoint(connection, ready, number)?;
+        self.open.changed.extend(outcome.changes.keys());
+        self.open.add(ready, tally, number);
         Ok(Written { tally, number })
+    }
+
+    /// Writes what the batches of the open transaction have in common: the newest state of each coin once, the counters
+    /// of the run and the checkpoint.
+    pub(crate) fn settle(&mut self, connection: &mut PgConnection) -> Result<(), LoadError> {
+        self.save_latest(connection)?;
+        let open = std::mem::take(&mut self.open);
+        run::count_batches(connection, self.run_id, &self.source.name, open.batches, &open.tally)?;
+        let advance = checkpoint::Advance {
+            source: &self.source.name,
+            last_processed_id: open.last_id.as_deref(),
+            newest: open.newest,
+            cursor: &open.cursor,
+            batch_number: open.number,
+        };
+        checkpoint::advance(connection, &advance)?;
+        Ok(())
+    }
+
+    fn save_latest(&mut self, connection: &mut PgConnection) -> Result<(), LoadError> {
+        let changed = std::mem::take(&mut self.open.changed);
+        coin::save_latest(connection, self.source.source_id, &self.directory.states(changed.iter()))?;
+        Ok(())
     }
 
     fn keep_raw(
@@ -262,6 +349,7 @@ impl Loader {
         connection: &mut PgConnection,
         batch: &RawBatch,
         sha256: &[u8; 32],
+        packed: &Packed,
         records: usize,
         file_of: fn(&mut PgConnection, &csv_file::FileState) -> QueryResult<i64>,
     ) -> Result<KeptRaw, LoadError> {
@@ -276,9 +364,8 @@ impl Loader {
                     fetched_at: batch.fetched_at,
                     sha256,
                     record_count,
-                    body: &batch.bytes,
                 };
-                let kept = raw::keep_body(connection, &body)?;
+                let kept = raw::keep_body(connection, &body, packed)?;
                 KeptRaw { key: batch::RawKey::Api(kept.raw_id), is_new: kept.is_new }
             }
             Provenance::File { state, lines, bytes, layout } => {
@@ -295,38 +382,48 @@ impl Loader {
                     end_byte: bytes.1 as i64,
                     sha256,
                     record_count,
-                    body: &batch.bytes,
                 };
-                let kept = raw::keep_chunk(connection, &chunk)?;
+                let kept = raw::keep_chunk(connection, &chunk, packed)?;
                 KeptRaw { key: batch::RawKey::Csv(kept.raw_id), is_new: kept.is_new }
             }
         };
         Ok(kept)
     }
+}
 
-    fn advance_checkpoint(
-        &self,
-        connection: &mut PgConnection,
-        ready: &Ready,
-        batch_number: i64,
-    ) -> Result<(), LoadError> {
+impl Open {
+    fn add(&mut self, ready: &Ready, tally: Tally, number: i64) {
         let records = &ready.normalised.records;
-        let newest = records.iter().map(|record| observed_at(record, &ready.raw)).max();
-        let advance = checkpoint::Advance {
-            source: &self.source.name,
-            last_processed_id: records.last().map(|record| record.crypto_id.as_str()),
-            newest,
-            cursor: &ready.raw.cursor,
-            batch_number,
-        };
-        checkpoint::advance(connection, &advance)?;
-        Ok(())
+        self.batches += 1;
+        self.tally += tally;
+        self.number = number;
+        self.newest = self.newest.max(records.iter().map(|record| observed_at(record, &ready.raw)).max());
+        if let Some(last) = records.last() {
+            self.last_id = Some(last.crypto_id.clone());
+        }
+        self.cursor.clone_from(&ready.raw.cursor);
     }
 }
 
 struct KeptRaw {
     key: batch::RawKey,
     is_new: bool,
+}
+
+/// The months that the records of a batch are of.
+fn months(ready: &Ready) -> BTreeSet<NaiveDate> {
+    let mut months = BTreeSet::new();
+    let mut day = None;
+    for record in &ready.normalised.records {
+        let time = observed_at(record, &ready.raw);
+        // Neighbours are mostly of one day.
+        let days = time.timestamp().div_euclid(86_400);
+        if day != Some(days) {
+            day = Some(days);
+            months.extend(month(time));
+        }
+    }
+    months
 }
 
 fn month(time: DateTime<Utc>) -> Option<NaiveDate> {

@@ -7,7 +7,7 @@ use kasparro_core::MarketRecord;
 use kasparro_core::store::observation::{Key, Row, Stored};
 use kasparro_core::store::run::Tally;
 
-use super::directory::{Directory, Entry};
+use super::directory::{Directory, Entry, Place};
 
 /// A batch between having been read and having been decided.
 pub(super) struct Plan<'r> {
@@ -67,6 +67,7 @@ impl<'r> Plan<'r> {
     pub(super) fn new(
         directory: &mut Directory,
         records: &'r [MarketRecord],
+        places: &[Place],
         fetched_at: DateTime<Utc>,
     ) -> Self {
         let mut plan = Self {
@@ -79,7 +80,7 @@ impl<'r> Plan<'r> {
             older_keys: Vec::new(),
             coin_ids: Vec::new(),
         };
-        for (place, row, timed) in plan.last_of_each_key(directory, records, fetched_at) {
+        for (place, row, timed) in plan.last_of_each_key(directory, records, places, fetched_at) {
             plan.decide(directory, place, row, timed);
         }
         plan
@@ -90,11 +91,11 @@ impl<'r> Plan<'r> {
         &mut self,
         directory: &mut Directory,
         records: &'r [MarketRecord],
+        places: &[Place],
         fetched_at: DateTime<Utc>,
     ) -> Vec<(usize, Row<'r>, bool)> {
         let mut rows: Vec<(usize, Row<'r>, bool)> = Vec::with_capacity(records.len());
-        for record in records {
-            let (place, label_id) = directory.resolve(record);
+        for (record, &Place { coin: place, label_id }) in records.iter().zip(places) {
             let row = Row {
                 coin_id: directory.entry(place).coin_id,
                 observed_at: record.observed_at.unwrap_or(fetched_at),
@@ -124,10 +125,11 @@ impl<'r> Plan<'r> {
         let entry = directory.entry(place);
         let met_before = entry.met.replace(row.observed_at) == Some(row.observed_at);
         let Some(latest) = entry.latest.as_ref() else { return self.add(directory, place, row) };
-        let same = latest.label_id == row.label_id && latest.values == *row.values;
         // A record without a time says nothing new unless it differs from what was said last.
-        let says_the_same =
-            same && (latest.observed_at == row.observed_at || !timed && row.observed_at > latest.observed_at);
+        let says_the_same = (latest.observed_at == row.observed_at
+            || !timed && row.observed_at > latest.observed_at)
+            && latest.label_id == row.label_id
+            && latest.values == *row.values;
         if says_the_same {
             // The second time within a run is a coin that stands on two pages.
             if met_before { self.tally.duplicate += 1 } else { self.tally.unchanged += 1 }

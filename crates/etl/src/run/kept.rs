@@ -66,10 +66,11 @@ impl Kept {
     }
 
     fn body(&mut self, raw_id: i64) -> Result<RawBatch, SourceError> {
-        let body = kept::body(&mut self.connection, raw_id).map_err(|error| database::failure(&error))?;
+        let (body, bytes) =
+            kept::body(&mut self.connection, raw_id).map_err(|error| database::failure(&error))?;
         let status = u16::try_from(body.status).unwrap_or_default();
         Ok(RawBatch {
-            bytes: body.body,
+            bytes,
             fetched_at: body.fetched_at,
             provenance: Provenance::Http { url: body.url, status, content_type: body.content_type },
             cursor: self.cursor.clone(),
@@ -78,7 +79,7 @@ impl Kept {
 
     fn chunk(&mut self, raw_id: i64) -> Result<RawBatch, SourceError> {
         let failed = |error| database::failure(&error);
-        let chunk = kept::chunk(&mut self.connection, raw_id).map_err(failed)?;
+        let (chunk, bytes) = kept::chunk(&mut self.connection, raw_id).map_err(failed)?;
         let state = self.file(chunk.file_id).map_err(failed)?;
         let layout = self.layout(&state.path, chunk.file_id, chunk.generation)?;
         let mut fetched_at = chunk.fetched_at;
@@ -98,7 +99,7 @@ impl Kept {
                 layout,
             },
             cursor: self.cursor.clone(),
-            bytes: chunk.body,
+            bytes,
         })
     }
 

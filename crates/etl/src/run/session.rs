@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use diesel::connection::{SimpleConnection, TransactionManager};
 use diesel::{Connection, PgConnection, QueryResult};
+use kasparro_core::store::batch::RawKey;
 use kasparro_core::store::drift::{self, Drift, NewDrift};
+use kasparro_core::store::reject::Settled;
+use kasparro_core::store::run::Tally;
 use kasparro_core::store::{batch, checkpoint, csv_file, kept as stored, lease, reject, run, source};
 
 use super::kept::{Kept, Selection, date_records};
@@ -15,9 +18,11 @@ use crate::database;
 use crate::failure::{FailureKind, SourceError};
 use crate::http::{Book, Client, Tape, Taping, cancelled};
 use crate::load::{self, LoadError, Loader, Ready, Written};
-use crate::source::{Extraction, RawBatch};
+use crate::source::{Extraction, Source};
 use crate::sources::contract::{MISSING, UNKNOWN};
 use crate::sources::{Registration, rename};
+
+type Transactions = <PgConnection as Connection>::TransactionManager;
 
 /// Transactions that are tried again after the connection broke or two transactions met.
 const LOAD_ATTEMPTS: u32 = 5;
@@ -26,12 +31,14 @@ const LOAD_ATTEMPTS: u32 = 5;
 pub(super) struct Session {
     pub(super) connection: PgConnection,
     pub(super) loader: Loader,
-    /// Number of the last batch that is known to be committed in this run.
-    committed: Option<i64>,
+    group: Group,
     /// Everything happens in one transaction, which is never committed.
     rehearsal: bool,
     /// The bytes had been read before.
     is_kept: bool,
+    /// What was committed.
+    pub(super) tally: Tally,
+    batches: u64,
     pub(super) rewritten: Rewritten,
 }
 
@@ -58,9 +65,11 @@ impl Session {
         Ok(Some(Self {
             connection,
             loader: Loader::new(key, run_id, epoch),
-            committed: None,
+            group: Group::default(),
             rehearsal: assignment.hold == Hold::Rehearsal,
             is_kept: assignment.kept.is_some(),
+            tally: Tally::default(),
+            batches: 0,
             rewritten: Rewritten::default(),
         }))
     }
@@ -107,7 +116,8 @@ impl Session {
     pub(super) fn note_drifts(
         &mut self,
         assignment: &Assignment,
-        raw: &RawBatch,
+        origin: &str,
+        bytes: &[u8],
         drifts: Drifts,
     ) -> Result<String, SourceError> {
         let Drifts { contract: Some(contract), mut found } = drifts else { return Ok(String::new()) };
@@ -118,9 +128,9 @@ impl Session {
         let has = |found: &[NewDrift], kind: &str| found.iter().any(|drift| drift.kind == kind);
         if has(&found, MISSING) && has(&found, UNKNOWN) {
             let before = self.attempt(assignment, |session| {
-                Ok(stored::newest_body(&mut session.connection, &assignment.name, &raw.origin())?)
+                Ok(stored::newest_body(&mut session.connection, &assignment.name, origin)?)
             })?;
-            rename::suggest(contract, &mut found, &raw.bytes, before.as_deref());
+            rename::suggest(contract, &mut found, bytes, before.as_deref());
         }
         let fresh = self.attempt(assignment, |session| {
             Ok(drift::keep(&mut session.connection, &assignment.name, &found)?)
@@ -147,47 +157,128 @@ impl Session {
         Kept::open(connection, &assignment.name, selection, Arc::clone(&assignment.settings.csv_map))
     }
 
-    /// Writes one batch exactly once, also when the confirmation of its commit is lost.
+    /// Writes one batch into the open transaction, which commits when enough has come together.
     pub(super) fn write(
         &mut self,
         assignment: &Assignment,
-        ready: &mut Ready,
-    ) -> Result<Written, SourceError> {
-        let written = self.attempt(assignment, |session| {
-            let newest =
-                batch::newest_number(&mut session.connection, session.loader.run_id, &assignment.name)?;
-            match newest {
-                Some(number) if newest != session.committed => session.recall(assignment, number),
-                _ if session.is_kept => session.rewrite(ready),
-                _ => session.loader.write(&mut session.connection, ready),
-            }
-        })?;
-        self.committed = Some(written.number);
-        Ok(written)
+        source: &dyn Source,
+        ready: Box<Ready>,
+    ) -> Result<(), SourceError> {
+        if self.loader.needs_partitions(&ready) {
+            self.commit(assignment, source)?;
+            self.attempt(assignment, |s| s.loader.ensure_partitions(&mut s.connection, &ready))?;
+        }
+        self.group.add(ready);
+        self.attempt(assignment, |session| session.write_group(source))?;
+        // What reading again has changed is told batch by batch.
+        if self.is_kept || self.group.is_full(assignment.settings.lease) {
+            self.commit(assignment, source)?;
+        }
+        Ok(())
     }
 
-    /// Writes a batch whose bytes had been read before.
-    fn rewrite(&mut self, ready: &mut Ready) -> Result<Written, LoadError> {
-        let Self { connection, loader, .. } = self;
-        let written = connection.transaction(|connection| -> Result<_, LoadError> {
-            date_records(connection, loader.source.source_id, ready)?;
-            let written = loader.write(connection, ready)?;
-            let refused = load::rejects(&ready.normalised.rejects);
-            let settled = reject::settle(connection, &loader.source.name, written.number, &refused)?;
-            let raw = stored::key_of_batch(connection, &loader.source.name, written.number)?;
-            Ok((written, settled, raw))
-        });
-        match written {
-            Ok((written, settled, raw)) => {
-                self.rewritten.add(&written.tally, settled, raw);
-                Ok(written)
-            }
-            Err(error) => {
-                // It may hold keys that were rolled back.
-                self.loader.forget();
-                Err(error)
+    /// Commits the open transaction exactly once, also when the confirmation is lost.
+    pub(super) fn commit(&mut self, assignment: &Assignment, source: &dyn Source) -> Result<(), SourceError> {
+        if self.group.batches.is_empty() {
+            return Ok(());
+        }
+        self.attempt(assignment, |session| session.commit_group(source))?;
+        for done in std::mem::take(&mut self.group).written {
+            self.tally += done.written.tally;
+            self.batches += 1;
+            if let Some((settled, raw)) = done.rewritten {
+                self.rewritten.add(&done.written.tally, settled, raw);
             }
         }
+        assignment.line.show(self.batches, &self.tally);
+        Ok(())
+    }
+
+    /// Writes what the open transaction has not got yet: all of the group after an error.
+    fn write_group(&mut self, source: &dyn Source) -> Result<(), LoadError> {
+        let written = self.begin().and_then(|()| {
+            while self.write_next(source)? {}
+            Ok(())
+        });
+        if written.is_err() {
+            self.roll_back();
+        }
+        written
+    }
+
+    fn begin(&mut self) -> Result<(), LoadError> {
+        if self.group.open {
+            return Ok(());
+        }
+        Transactions::begin_transaction(&mut self.connection)?;
+        self.group.open = true;
+        // Whoever has the lock knows that no commit of ours is still under way.
+        self.loader.fence(&mut self.connection)?;
+        if let Some(last) = self.group.in_doubt.last() {
+            let (run_id, name) = (self.loader.run_id, &self.loader.source.name);
+            let newest = batch::newest_number(&mut self.connection, run_id, name)?;
+            if newest == Some(last.written.number) {
+                log::info!(
+                    "{name}: batch {} was committed although the connection broke",
+                    last.written.number
+                );
+                self.group.written = std::mem::take(&mut self.group.in_doubt);
+                self.group.is_committed = true;
+            }
+            self.group.in_doubt.clear();
+        }
+        Ok(())
+    }
+
+    /// Writes the next batch of the group; `false` when there is none.
+    fn write_next(&mut self, source: &dyn Source) -> Result<bool, LoadError> {
+        let Self { connection, loader, group, is_kept, .. } = self;
+        let Some(ready) = group.batches.get_mut(group.written.len()) else { return Ok(false) };
+        ready.make_records(source)?;
+        if *is_kept {
+            date_records(connection, loader.source.source_id, ready)?;
+        }
+        let written = loader.write(connection, ready)?;
+        let rewritten = if *is_kept {
+            let name = &loader.source.name;
+            let refused = load::rejects(&ready.normalised.rejects);
+            let settled = reject::settle(connection, name, written.number, &refused)?;
+            Some((settled, stored::key_of_batch(connection, name, written.number)?))
+        } else {
+            None
+        };
+        ready.drop_records();
+        group.written.push(Done { written, rewritten });
+        Ok(true)
+    }
+
+    fn commit_group(&mut self, source: &dyn Source) -> Result<(), LoadError> {
+        self.write_group(source)?;
+        if self.group.is_committed {
+            Transactions::rollback_transaction(&mut self.connection)?;
+            return Ok(());
+        }
+        let settled = self.loader.settle(&mut self.connection);
+        if settled.is_err() {
+            self.roll_back();
+            return settled;
+        }
+        self.group.open = false;
+        let committed = Transactions::commit_transaction(&mut self.connection);
+        if committed.is_err() {
+            self.group.in_doubt = std::mem::take(&mut self.group.written);
+            self.loader.forget();
+        }
+        Ok(committed?)
+    }
+
+    fn roll_back(&mut self) {
+        if std::mem::take(&mut self.group.open) {
+            // A connection that broke has no transaction any more.
+            let _ = Transactions::rollback_transaction(&mut self.connection);
+        }
+        self.group.written.clear();
+        self.loader.forget();
     }
 
     /// Builds the indexes that a bulk load has put off, two at a time. In a rehearsal nobody else sees the rows.
@@ -196,13 +287,6 @@ impl Session {
             .then(|| database::connect(&assignment.database_url, Duration::ZERO, &assignment.cancel).ok())
             .flatten();
         self.attempt(assignment, |session| session.loader.finish(&mut session.connection, helper.as_mut()))
-    }
-
-    /// The tally of a batch that turned out to be committed.
-    fn recall(&mut self, assignment: &Assignment, number: i64) -> Result<Written, LoadError> {
-        log::info!("{}: batch {number} was committed although the connection broke", assignment.name);
-        let tally = batch::tally(&mut self.connection, &assignment.name, number)?;
-        Ok(Written { tally, number })
     }
 
     /// Tries a transaction again where that can help, over a new connection.
@@ -220,6 +304,7 @@ impl Session {
                 Err(LoadError::LeaseLost) => {
                     return Err(SourceError::new(FailureKind::Temporary, LoadError::LeaseLost.to_string()));
                 }
+                Err(LoadError::Source(error)) => return Err(error),
                 Err(LoadError::Database(error)) => error,
             };
             let failed = database::failure(&error);
@@ -249,10 +334,56 @@ impl Session {
     }
 }
 
+/// Batches that commit together: the newest state of each coin is then written once for all of them, and the disk waited
+/// for once. Kept without their records until the commit, so that they can be written again.
+#[derive(Default)]
+struct Group {
+    batches: Vec<Box<Ready>>,
+    records: usize,
+    packed_bytes: usize,
+    since: Option<Instant>,
+    /// Whether a transaction is open.
+    open: bool,
+    /// What the open transaction has written.
+    written: Vec<Done>,
+    /// What a commit was to keep whose confirmation did not come.
+    in_doubt: Vec<Done>,
+    /// It turned out to be kept.
+    is_committed: bool,
+}
+
+/// A batch that was written.
+struct Done {
+    written: Written,
+    /// What has become of the refused records of bytes that had been read before.
+    rewritten: Option<(Settled, RawKey)>,
+}
+
+impl Group {
+    const MAX_RECORDS: usize = 200_000;
+    const MAX_PACKED_BYTES: usize = 8 << 20;
+    /// The lease is locked meanwhile, and nobody sees what is not committed.
+    const MAX_TIME: Duration = Duration::from_secs(2);
+
+    fn add(&mut self, ready: Box<Ready>) {
+        self.records += ready.record_count();
+        self.packed_bytes += ready.packed_bytes();
+        self.since.get_or_insert_with(Instant::now);
+        self.batches.push(ready);
+    }
+
+    fn is_full(&self, lease: Duration) -> bool {
+        let max_time = Self::MAX_TIME.min(lease / 8);
+        self.records >= Self::MAX_RECORDS
+            || self.packed_bytes >= Self::MAX_PACKED_BYTES
+            || self.since.is_some_and(|since| since.elapsed() >= max_time)
+    }
+}
+
 /// Opens the transaction of a rehearsal and does in it what a launch does in commits of its own: the record of the
 /// run and the lease, which is locked meanwhile but never changes hands. `None` when another run holds it.
 fn rehearse(connection: &mut PgConnection, assignment: &Assignment) -> QueryResult<Option<(i64, i64)>> {
-    <PgConnection as Connection>::TransactionManager::begin_transaction(connection)?;
+    Transactions::begin_transaction(connection)?;
     connection
         .batch_execute("set local idle_in_transaction_session_timeout = 0; set local lock_timeout = '1s'")?;
     let name = &assignment.name;

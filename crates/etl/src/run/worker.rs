@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::{self, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
+use std::time::Duration;
 
 use kasparro_core::secret::Secret;
 use kasparro_core::store::csv_file::FileState;
@@ -23,6 +24,9 @@ use crate::settings::Settings;
 use crate::signal::Cancel;
 use crate::source::{Clock, Extract, Extracted, Extraction, Normalised, RawBatch, Source};
 use crate::sources::contract::{Contract, MISSING};
+
+/// How long an open transaction waits for the next batch.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// What a worker is given.
 pub(super) struct Assignment {
@@ -91,44 +95,20 @@ impl Assignment {
         // The next batch is ready when this one is written, and no more: that bounds the memory.
         let (sender, steps) = mpsc::sync_channel(0);
         let (name, max_reject_rate) = (self.name.clone(), self.settings.max_reject_rate);
-        let producer = thread::spawn(move || {
-            logging::set_source(&name);
-            let extracted = match input {
-                Input::Fresh(ref extraction) => source.extract(extraction),
-                Input::Kept(kept) => Ok(kept as Extract<'_>),
-            };
-            produce(source.as_ref(), extracted, max_reject_rate, &sender);
-        });
-        let mut batches = 0;
-        let mut load_all = || -> Result<(), SourceError> {
-            for step in &steps {
-                if self.cancel.is_set() {
-                    return Err(cancelled());
-                }
-                match step? {
-                    Step::Batch(mut ready, drifts) => {
-                        session.note_drifts(self, &ready.raw, drifts)?;
-                        let written = session.write(self, &mut ready)?;
-                        batches += 1;
-                        *tally += written.tally;
-                        self.line.show(batches, tally);
-                    }
-                    Step::File(state) => {
-                        session.attempt(self, |s| s.loader.note_file(&mut s.connection, &state))?
-                    }
-                    // It was refused when it came, and is on record.
-                    Step::Refused(_, error, _) if self.kept.is_some() => log::warn!("{}: {error}", self.name),
-                    Step::Refused(raw, mut error, drifts) => {
-                        error.message.push_str(&session.note_drifts(self, &raw, drifts)?);
-                        session.attempt(self, |s| s.loader.keep_refused(&mut s.connection, &raw))?;
-                        return Err(error);
-                    }
-                }
+        let producer = thread::spawn({
+            let source = Arc::clone(&source);
+            move || {
+                logging::set_source(&name);
+                let extracted = match input {
+                    Input::Fresh(ref extraction) => source.extract(extraction),
+                    Input::Kept(kept) => Ok(kept as Extract<'_>),
+                };
+                produce(source.as_ref(), extracted, max_reject_rate, &sender);
             }
-            Ok(())
-        };
-        let result = load_all();
+        });
+        let result = self.load_all(&mut session, source.as_ref(), &steps);
         drop(steps);
+        *tally = session.tally;
         *rewritten = std::mem::take(&mut session.rewritten);
         // Also after a failure: what was loaded is there to be read.
         let indexed = session.build_indexes(self);
@@ -143,6 +123,59 @@ impl Assignment {
                 FailureKind::Io,
                 "the reader of this source crashed; this is a defect of kasparro-etl",
             )),
+        }
+    }
+}
+
+impl Assignment {
+    /// Writes what comes. What is ready at the same time commits together; what nothing follows is not kept waiting.
+    fn load_all(
+        &self,
+        session: &mut Session,
+        source: &dyn Source,
+        steps: &Receiver<Result<Step, SourceError>>,
+    ) -> Result<(), SourceError> {
+        loop {
+            let step = match steps.recv_timeout(PATIENCE) {
+                Err(RecvTimeoutError::Timeout) => {
+                    session.commit(self, source)?;
+                    steps.recv().ok()
+                }
+                step => step.ok(),
+            };
+            let step = match step {
+                Some(_) if self.cancel.is_set() => Some(Err(cancelled())),
+                step => step,
+            };
+            // Only batches go on with an open transaction.
+            let plain = matches!(&step, Some(Ok(Step::Batch(_, drifts))) if drifts.found.is_empty());
+            if !plain {
+                session.commit(self, source)?;
+            }
+            let Some(step) = step else { return Ok(()) };
+            self.load(session, source, step?)?;
+        }
+    }
+
+    fn load(&self, session: &mut Session, source: &dyn Source, step: Step) -> Result<(), SourceError> {
+        match step {
+            Step::Batch(ready, drifts) => {
+                if !drifts.found.is_empty() {
+                    session.note_drifts(self, &ready.raw.origin(), &ready.bytes()?, drifts)?;
+                }
+                session.write(self, source, ready)
+            }
+            Step::File(state) => session.attempt(self, |s| s.loader.note_file(&mut s.connection, &state)),
+            // It was refused when it came, and is on record.
+            Step::Refused(_, error, _) if self.kept.is_some() => {
+                log::warn!("{}: {error}", self.name);
+                Ok(())
+            }
+            Step::Refused(raw, mut error, drifts) => {
+                error.message.push_str(&session.note_drifts(self, &raw.origin(), &raw.bytes, drifts)?);
+                session.attempt(self, |s| s.loader.keep_refused(&mut s.connection, &raw))?;
+                Err(error)
+            }
         }
     }
 }

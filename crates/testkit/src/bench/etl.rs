@@ -22,6 +22,8 @@ pub struct Plan {
     pub times: u64,
     /// Runs of which the median counts.
     pub runs: usize,
+    /// Also loads one file of so many times the rows, once: whether time and memory grow with it.
+    pub growth: Option<u64>,
     /// The program under test.
     pub etl: PathBuf,
     /// Where the server and the files go; emptied before and removed afterwards.
@@ -91,10 +93,79 @@ impl Bench<'_> {
             self.round(&mut rounds)?;
             self.round_of_apis(&mut rounds)?;
         }
-        for comparison in rounds.comparisons() {
+        let mut comparisons = rounds.comparisons();
+        if let Some(times) = self.plan.growth {
+            let one = comparisons.first().map_or(f64::NAN, |first| first.ours);
+            comparisons.extend(self.growth(times, one)?);
+        }
+        for comparison in comparisons {
             println!("{comparison}");
         }
         Ok(())
+    }
+
+    /// A file of so many times the rows, of which the plain one takes `one` seconds.
+    fn growth(&self, times: u64, one: f64) -> Result<[Comparison; 3]> {
+        let rows = self.plan.coins * self.plan.times;
+        CsvGenerator::new(self.plan.coins, self.plan.times * times).write(File::create(&self.file)?)?;
+        let database = self.fresh_database("growth")?;
+        let loaded = self.load(&database)?;
+        // By the clock of the database: from one batch to the one that has so many rows more.
+        let spans = self.ask(
+            &database,
+            &format!(
+                "select extract(epoch from min(created_at) filter (where rows >= {rows}) - min(started_at)), \
+                        extract(epoch from max(created_at) - max(created_at) filter (where rows <= total - {rows})) \
+                   from (select b.created_at, r.started_at, sum(b.extracted) over (order by batch_id) as rows, \
+                                r.extracted as total \
+                           from etl_batches b join etl_run_sources r using (run_id)) b"
+            ),
+        )?;
+        let (first, last) = spans.trim().split_once('|').context("psql answered something else")?;
+        let line = |what, reference, ours, theirs, unit, reach| Comparison {
+            what,
+            reference,
+            ours,
+            theirs,
+            unit,
+            reach,
+        };
+        Ok([
+            line(
+                "rows of the last part of a large file",
+                "those of its first",
+                last.parse()?,
+                first.parse()?,
+                "s",
+                "<= 1.2x",
+            ),
+            line(
+                "a part of a large file on average",
+                "a file of that size",
+                loaded.seconds / times as f64,
+                one,
+                "s",
+                "<= 1.2x",
+            ),
+            line("peak memory of the large load", "", loaded.peak_mib, f64::NAN, "MiB", "<= 64 MiB"),
+        ])
+    }
+
+    fn ask(&self, database: &str, query: &str) -> Result<String> {
+        let output = Command::new(self.cluster.bin("psql"))
+            .args([
+                "--no-psqlrc",
+                "--quiet",
+                "--tuples-only",
+                "--no-align",
+                "--dbname",
+                database,
+                "--command",
+                query,
+            ])
+            .output()?;
+        anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     fn round(&self, rounds: &mut Rounds) -> Result<()> {

@@ -18,6 +18,9 @@ struct Arguments {
     /// Runs of which the median counts.
     #[arg(long, default_value_t = 3)]
     runs: usize,
+    /// Also load one file of this many times the rows (takes 10 GB of disk at 20).
+    #[arg(long, value_name = "TIMES", num_args = 0..=1, default_missing_value = "20")]
+    growth: Option<u64>,
     /// Where the server and the files go; removed afterwards.
     #[arg(long, default_value = ".local/bench")]
     folder: PathBuf,
@@ -28,7 +31,8 @@ fn main() -> ExitCode {
     let plan = || -> anyhow::Result<Plan> {
         let etl = std::env::current_exe()?.with_file_name("kasparro-etl");
         let folder = std::path::absolute(&arguments.folder)?;
-        Ok(Plan { coins: arguments.coins, times: arguments.times, runs: arguments.runs, etl, folder })
+        let Arguments { coins, times, runs, growth, .. } = arguments;
+        Ok(Plan { coins, times, runs, growth, etl, folder })
     };
     match plan().and_then(|plan| run_all(&plan)) {
         Ok(()) => ExitCode::SUCCESS,
