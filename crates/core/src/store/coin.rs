@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use diesel::connection::SimpleConnection;
 use diesel::pg::CopyFormat;
 use diesel::prelude::*;
+use diesel::result::Error;
 use diesel::sql_query;
 use diesel::sql_types::{Array, Integer, Nullable, SmallInt, Text};
 
@@ -185,11 +186,30 @@ pub fn insert_labels(connection: &mut PgConnection, labels: &[NewLabel<'_>]) -> 
     Ok(rows.into_iter().map(|row| row.label_id).collect())
 }
 
-/// Writes the newest state of coins, each once.
+/// Writes the first state of coins that have none, by COPY in the binary format.
 ///
 /// # Errors
-/// What the database says.
-pub fn save_latest(
+/// What the database says; a coin that has a state is a unique violation.
+pub fn insert_latest(
+    connection: &mut PgConnection,
+    source_id: i16,
+    states: &[(i32, &Latest)],
+) -> QueryResult<()> {
+    if states.is_empty() {
+        return Ok(());
+    }
+    diesel::copy_from(coin_latest::table)
+        .from_raw_data(coin_latest::all_columns, |out: &mut dyn Write| send_states(out, source_id, states))
+        .with_format(CopyFormat::Binary)
+        .execute(connection)
+        .map(drop)
+}
+
+/// Writes the newest state of coins that have one, each once.
+///
+/// # Errors
+/// What the database says; [`Error::NotFound`] when a coin has none.
+pub fn update_latest(
     connection: &mut PgConnection,
     source_id: i16,
     states: &[(i32, &Latest)],
@@ -203,7 +223,25 @@ pub fn save_latest(
         "drop table if exists pg_temp.changed_latest; \
          create temporary table changed_latest (like coin_latest) on commit drop",
     )?;
-    let push = |out: &mut copy::Columns, (coin_id, latest): &(i32, &Latest)| {
+    diesel::copy_from(changed_latest::table)
+        .from_raw_data(changed_latest::all_columns, |out: &mut dyn Write| send_states(out, source_id, states))
+        .with_format(CopyFormat::Binary)
+        .execute(connection)?;
+    let updated = sql_query(
+        "update coin_latest l \
+            set observed_at = n.observed_at, first_observed_at = n.first_observed_at, observations = n.observations, \
+                batch_id = n.batch_id, label_id = n.label_id, raw_position = n.raw_position, rank = n.rank, \
+                price_usd = n.price_usd, market_cap_usd = n.market_cap_usd, volume_24h_usd = n.volume_24h_usd, \
+                change_24h_percent = n.change_24h_percent, circulating_supply = n.circulating_supply, \
+                total_supply = n.total_supply, max_supply = n.max_supply \
+           from changed_latest n where l.coin_id = n.coin_id",
+    )
+    .execute(connection)?;
+    if updated == states.len() { Ok(()) } else { Err(Error::NotFound) }
+}
+
+fn send_states(out: &mut dyn Write, source_id: i16, states: &[(i32, &Latest)]) -> Result<(), Error> {
+    copy::send(out, 16, states, |out, (coin_id, latest)| {
         out.integer(*coin_id);
         out.smallint(source_id);
         out.time(latest.observed_at);
@@ -213,19 +251,5 @@ pub fn save_latest(
         out.integer(latest.label_id);
         out.integer(latest.raw_position);
         out.values(&latest.values);
-    };
-    diesel::copy_from(changed_latest::table)
-        .from_raw_data(changed_latest::all_columns, |out: &mut dyn Write| copy::send(out, 16, states, push))
-        .with_format(CopyFormat::Binary)
-        .execute(connection)?;
-    connection.batch_execute(
-        "insert into coin_latest select * from changed_latest \
-         on conflict (coin_id) do update set \
-            observed_at = excluded.observed_at, first_observed_at = excluded.first_observed_at, \
-            observations = excluded.observations, batch_id = excluded.batch_id, label_id = excluded.label_id, \
-            raw_position = excluded.raw_position, rank = excluded.rank, price_usd = excluded.price_usd, \
-            market_cap_usd = excluded.market_cap_usd, volume_24h_usd = excluded.volume_24h_usd, \
-            change_24h_percent = excluded.change_24h_percent, circulating_supply = excluded.circulating_supply, \
-            total_supply = excluded.total_supply, max_supply = excluded.max_supply",
-    )
+    })
 }

@@ -40,6 +40,8 @@ pub(super) struct Entry {
     pub(super) coin_id: i32,
     labels: Vec<Label>,
     pub(super) latest: Option<Latest>,
+    /// Whether the database has a state of it.
+    is_stored: bool,
     /// The time of the last record that this run has met.
     pub(super) met: Option<DateTime<Utc>>,
 }
@@ -110,6 +112,7 @@ impl Directory {
         self.entries.push(Entry {
             coin_id: coin.coin_id,
             labels: coin.labels,
+            is_stored: coin.latest.is_some(),
             latest: coin.latest,
             met: None,
         });
@@ -173,11 +176,24 @@ impl Directory {
         }
     }
 
-    /// The states of these coins.
-    pub(super) fn states<'d>(&'d self, coin_ids: impl Iterator<Item = &'d i32>) -> Vec<(i32, &'d Latest)> {
-        coin_ids
-            .filter_map(|coin_id| Some((*coin_id, self.entries[self.by_key[coin_id]].latest.as_ref()?)))
-            .collect()
+    /// Writes the states of these coins.
+    pub(super) fn save(
+        &mut self,
+        connection: &mut PgConnection,
+        coin_ids: &BTreeSet<i32>,
+    ) -> QueryResult<()> {
+        let entries = || coin_ids.iter().map(|coin_id| &self.entries[self.by_key[coin_id]]);
+        let states = |is_stored: bool| -> Vec<(i32, &Latest)> {
+            let wanted = entries().filter(|entry| entry.is_stored == is_stored);
+            wanted.filter_map(|entry| Some((entry.coin_id, entry.latest.as_ref()?))).collect()
+        };
+        coin::insert_latest(connection, self.source_id, &states(false))?;
+        coin::update_latest(connection, self.source_id, &states(true))?;
+        for coin_id in coin_ids {
+            let entry = &mut self.entries[self.by_key[coin_id]];
+            entry.is_stored = entry.latest.is_some();
+        }
+        Ok(())
     }
 }
 

@@ -12,7 +12,7 @@ use kasparro_core::store::layout as record_layout;
 use kasparro_core::store::raw::Packed;
 use kasparro_core::store::run::Tally;
 use kasparro_core::store::source::{Added, SourceKey};
-use kasparro_core::store::{batch, checkpoint, coin, csv_file, lease, observation, raw, reject, run, source};
+use kasparro_core::store::{batch, checkpoint, csv_file, lease, observation, raw, reject, run, source};
 use kasparro_core::{MarketRecord, Reject};
 use sha2::{Digest, Sha256};
 
@@ -340,8 +340,7 @@ impl Loader {
 
     fn save_latest(&mut self, connection: &mut PgConnection) -> Result<(), LoadError> {
         let changed = std::mem::take(&mut self.open.changed);
-        coin::save_latest(connection, self.source.source_id, &self.directory.states(changed.iter()))?;
-        Ok(())
+        Ok(self.directory.save(connection, &changed)?)
     }
 
     fn keep_raw(
