@@ -162,7 +162,7 @@ impl Session {
         &mut self,
         assignment: &Assignment,
         source: &dyn Source,
-        ready: Box<Ready>,
+        ready: Ready,
     ) -> Result<(), SourceError> {
         if self.loader.needs_partitions(&ready) {
             self.commit(assignment, source)?;
@@ -338,7 +338,7 @@ impl Session {
 /// for once. Kept without their records until the commit, so that they can be written again.
 #[derive(Default)]
 struct Group {
-    batches: Vec<Box<Ready>>,
+    batches: Vec<Ready>,
     records: usize,
     packed_bytes: usize,
     since: Option<Instant>,
@@ -365,7 +365,7 @@ impl Group {
     /// The lease is locked meanwhile, and nobody sees what is not committed.
     const MAX_TIME: Duration = Duration::from_secs(2);
 
-    fn add(&mut self, ready: Box<Ready>) {
+    fn add(&mut self, ready: Ready) {
         self.records += ready.record_count();
         self.packed_bytes += ready.packed_bytes();
         self.since.get_or_insert_with(Instant::now);

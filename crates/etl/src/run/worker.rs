@@ -163,7 +163,7 @@ impl Assignment {
                 if !drifts.found.is_empty() {
                     session.note_drifts(self, &ready.raw.origin(), &ready.bytes()?, drifts)?;
                 }
-                session.write(self, source, ready)
+                session.write(self, source, *ready)
             }
             Step::File(state) => session.attempt(self, |s| s.loader.note_file(&mut s.connection, &state)),
             // It was refused when it came, and is on record.
