@@ -8,8 +8,26 @@ pub struct Rule {
     pub name: &'static str,
     /// What is wrong when it holds, in a sentence.
     pub meaning: &'static str,
+    /// The figures that it looks at.
+    figures: &'static [&'static str],
     /// Whether the figures of one observation break it.
     is_broken: fn(&Values) -> bool,
+}
+
+impl Rule {
+    /// The figures that it looks at, digit for digit.
+    pub fn evidence(&self, values: &Values) -> String {
+        let rank = values.rank.map(|rank| rank.to_string());
+        let shown = self.figures.iter().map(|figure| {
+            let at = Values::NUMBERS.iter().position(|name| name == figure);
+            let text = match at {
+                Some(at) => values.numbers()[at].map(ToString::to_string),
+                None => rank.clone(),
+            };
+            format!("{figure} {}", text.as_deref().unwrap_or("unknown"))
+        });
+        shown.collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// Every rule there is.
@@ -17,16 +35,19 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "tiny_volume_for_rank",
         meaning: "a coin of the first hundred by rank with a volume below 10,000 US dollars in 24 hours",
+        figures: &["rank", "volume_24h_usd"],
         is_broken: |values| values.rank.is_some_and(|rank| rank <= 100) && below(&values.volume_24h_usd, 1e4),
     },
     Rule {
         name: "volume_beyond_market_cap",
         meaning: "more than a hundred times the market capitalisation traded in 24 hours",
+        figures: &["volume_24h_usd", "market_cap_usd"],
         is_broken: |values| exceeds(&values.volume_24h_usd, 100.0, &values.market_cap_usd),
     },
     Rule {
         name: "price_without_value",
         meaning: "a price of zero beside a market capitalisation",
+        figures: &["price_usd", "market_cap_usd"],
         is_broken: |values| {
             values.price_usd.as_ref().is_some_and(Decimal::is_zero)
                 && values.market_cap_usd.as_ref().is_some_and(|cap| !cap.is_zero())
@@ -35,6 +56,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "market_cap_contradicts_supply",
         meaning: "a market capitalisation that is less than half or more than twice price times circulating supply",
+        figures: &["market_cap_usd", "price_usd", "circulating_supply"],
         is_broken: |values| {
             let product =
                 number(&values.price_usd).zip(number(&values.circulating_supply)).map(|(p, s)| p * s);
@@ -47,16 +69,19 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "circulating_beyond_total",
         meaning: "more coins in circulation than there are",
+        figures: &["circulating_supply", "total_supply"],
         is_broken: |values| exceeds(&values.circulating_supply, 1.0, &values.total_supply),
     },
     Rule {
         name: "total_beyond_max",
         meaning: "more coins than there can ever be",
+        figures: &["total_supply", "max_supply"],
         is_broken: |values| exceeds(&values.total_supply, 1.0, &values.max_supply),
     },
     Rule {
         name: "loss_beyond_everything",
         meaning: "a price that fell by more than 100 percent in 24 hours",
+        figures: &["change_24h_percent"],
         is_broken: |values| below(&values.change_24h_percent, -100.0),
     },
 ];

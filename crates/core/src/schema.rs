@@ -374,6 +374,19 @@ diesel::table! {
 }
 
 diesel::table! {
+    quality_findings (rule, coin_id) {
+        rule -> Text,
+        coin_id -> Integer,
+        observed_at -> Timestamptz,
+        evidence -> Text,
+        times -> BigInt,
+        first_seen_at -> Timestamptz,
+        last_seen_at -> Timestamptz,
+        cleared_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     record_layouts (layout_id) {
         layout_id -> BigInt,
         source -> Text,

@@ -21,13 +21,14 @@ mod lineage;
 mod metrics;
 mod probes;
 mod problems;
+mod quality;
 mod query;
 mod root;
 mod runs;
 mod stats;
 
 /// The patterns of all routes, for labels of bounded number.
-pub(crate) const PATTERNS: [&str; 23] = [
+pub(crate) const PATTERNS: [&str; 24] = [
     "/",
     "/health",
     "/data",
@@ -40,6 +41,7 @@ pub(crate) const PATTERNS: [&str; 23] = [
     "/assets/{id}/history",
     "/compare",
     "/lineage/{id}",
+    "/quality",
     "/runs",
     "/runs/compare",
     "/runs/{id}",
@@ -82,6 +84,7 @@ pub(crate) fn documented(config: &mut ServiceConfig<'_>) {
         .service(Endpoint::new(assets::__path_history, assets::history, READS).with(&[Code::UnknownAsset]))
         .service(Endpoint::new(assets::__path_compare, assets::compare, READS))
         .service(Endpoint::new(lineage::__path_show, lineage::show, READS).with(&[Code::UnknownObservation]))
+        .service(Endpoint::new(quality::__path_show, quality::show, READS))
         .service(Endpoint::new(runs::__path_list, runs::list, READS))
         // Before the route of one run, which would take `compare` for a number.
         .service(Endpoint::new(runs::__path_compare, runs::compare, READS).with(&[Code::UnknownRun]))

@@ -43,6 +43,7 @@ fn every_operation_is_described() {
         "/lineage/{id}",
         "/livez",
         "/problems/{code}",
+        "/quality",
         "/readyz",
         "/runs",
         "/runs/compare",

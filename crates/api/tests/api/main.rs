@@ -20,6 +20,7 @@ mod lineage;
 mod pages;
 mod plans;
 mod program;
+mod quality;
 mod recorded;
 mod runs;
 mod shapes;

@@ -28,6 +28,7 @@ pub mod observation;
 pub mod overview;
 pub mod page;
 pub mod prune;
+pub mod quality;
 pub mod raw;
 pub mod reject;
 pub mod run;

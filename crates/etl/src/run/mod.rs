@@ -1,5 +1,6 @@
 //! One launch: leases, a worker per source, the record of it all, and the exit code.
 
+mod judge;
 mod kept;
 mod report;
 mod reprocess;
@@ -153,6 +154,7 @@ impl Launch {
         }
         drop(sender);
         self.wait(&finished);
+        self.judge();
         self.close();
         Ok(std::mem::take(&mut self.report))
     }

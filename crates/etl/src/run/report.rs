@@ -147,6 +147,11 @@ impl Report {
         self.outcomes.push(outcome);
     }
 
+    /// Whether an observation was written.
+    pub(super) fn has_news(&self) -> bool {
+        self.outcomes.iter().any(|outcome| outcome.tally.loaded + outcome.tally.restated > 0)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.outcomes.len()
     }
