@@ -318,6 +318,7 @@ const MAP: &[(&str, &str, &[&str])] = &[
         &[
             "refused_files_say_why",
             "the_same_layout_holds_for_every_line_end",
+            "utf_16_says_so_itself_and_other_encodings_are_declared",
             "the_bytes_that_are_kept_are_the_bytes_of_the_file",
             "any_bytes_can_be_read_as_a_file",
         ],
@@ -336,7 +337,15 @@ const MAP: &[(&str, &str, &[&str])] = &[
         &["every_recorded_file_is_loaded_whole_or_refused_with_a_reason", "refused_files_say_why"],
     ),
     ("F6", "very long", &["f6_the_memory_of_a_load_does_not_grow_with_the_file"]),
-    ("F7", "compressed", &["refused_files_say_why"]),
+    (
+        "F7",
+        "compressed",
+        &[
+            "a_packed_file_is_read_as_its_text",
+            "a_packed_file_that_grows_gives_only_what_is_new",
+            "a_packed_file_that_is_cut_anywhere_gives_nothing",
+        ],
+    ),
     (
         "F8",
         "again, grown, shrunk",
