@@ -66,11 +66,14 @@ lint: ## formatting, clippy and rustdoc without a warning; hadolint and shellche
 	@if command -v hadolint >/dev/null; then hadolint docker/Dockerfile; else echo 'skipped: hadolint is not installed'; fi
 	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/fault-tools docker/*.sh; else echo 'skipped: shellcheck is not installed'; fi
 
-.PHONY: bench bench-etl
-bench: bench-etl ## every benchmark: ratios of medians, both sides in one run (takes minutes)
+.PHONY: bench bench-etl bench-identity
+bench: bench-etl bench-identity ## every benchmark: ratios of medians, both sides in one run (takes minutes)
 
 bench-etl: build ## the loader beside psql (ARGS='--runs 1' for a quick look, '--growth' for 20 times the rows too)
-	@$(TARGET)/release/kasparro-bench $(ARGS)
+	@$(TARGET)/release/kasparro-bench --part etl $(ARGS)
+
+bench-identity: build ## which coins are one: precision and recall against recorded pairs, and times
+	@$(TARGET)/release/kasparro-bench --part identity $(ARGS)
 
 .PHONY: up down logs
 up: docker/secrets/database_url ## build and start everything in containers, loading hourly

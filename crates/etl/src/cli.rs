@@ -35,6 +35,9 @@ pub(crate) enum Command {
     Reprocess(ReprocessArgs),
     /// List refused records, those seen last first.
     Rejects(RejectsArgs),
+    /// Find out which coins of which sources are the same asset; a run does it by itself. Also tells why, lists what is
+    /// open, and takes a link back.
+    Resolve(ResolveArgs),
     /// Remove months of observations and raw bytes that are older than an age; never the newest state of a coin.
     Prune(PruneArgs),
     /// Check configuration, database and files, and tell the calls that a schedule costs. Changes nothing and calls
@@ -57,6 +60,25 @@ pub(crate) struct RunArgs {
     /// Take the answers of the APIs from a folder that was recorded; nothing is called
     #[arg(long, value_name = "FOLDER")]
     pub(crate) replay: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ResolveArgs {
+    /// Tell why a coin is the asset that it is: an id, such as btc-bitcoin, coinpaprika:btc-bitcoin or bitcoin
+    #[arg(long, value_name = "ID")]
+    pub(crate) explain: Option<String>,
+    /// Take the link of a coin back for good; once more: let the evidence decide again
+    #[arg(long, value_name = "ID", conflicts_with_all = ["explain", "review"])]
+    pub(crate) undo: Option<String>,
+    /// List the coins that look like others and were not linked, the best known first
+    #[arg(long, conflicts_with = "explain")]
+    pub(crate) review: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Most coins of --review to show
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) limit: u16,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -191,6 +213,12 @@ pub(crate) struct Options {
     /// Address of the CoinGecko API [default: the vendor's]
     #[arg(long, global = true, env = "COINGECKO_BASE_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) coingecko_base_url: Option<String>,
+    /// How often to read the ids and contract addresses that the APIs list, such as 24h; or off [default: 24h]
+    #[arg(long = "listings", global = true, env = "LISTINGS_EVERY", value_name = "AGE")]
+    pub(crate) listings_every: Option<String>,
+    /// A CSV file that declares which ids are one asset and which are not, beside the one that is built in
+    #[arg(long = "asset-links", global = true, env = "ASSET_LINKS_PATH", value_name = "FILE")]
+    pub(crate) asset_links_path: Option<String>,
     /// Most pages of the CoinGecko listing in one run [default: 200]
     #[arg(long, global = true, env = "COINGECKO_MAX_PAGES", value_name = "N")]
     pub(crate) coingecko_max_pages: Option<String>,

@@ -14,6 +14,7 @@ mod failure;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod http;
+mod identity;
 mod load;
 mod logging;
 mod progress;
@@ -70,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Status(arguments) => status::status(&settings, arguments.json),
         Command::Reprocess(arguments) => run::reprocess(settings, &arguments, progress),
         Command::Rejects(arguments) => commands::rejects(&settings, &arguments),
+        Command::Resolve(arguments) => identity::resolve(&settings, &arguments),
         Command::Prune(arguments) => prune::prune(&settings, &arguments),
         Command::Check(arguments) => check::check(&settings, arguments.every),
     };

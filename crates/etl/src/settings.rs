@@ -6,10 +6,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use kasparro_core::secret::{self, Secret};
 use url::Url;
 
+use crate::age::Age;
 use crate::cli::Options;
 use crate::http::{Ledger, Policy, Taping};
 use crate::logging::Format;
@@ -32,6 +33,10 @@ pub(crate) struct Settings {
     pub(crate) coingecko_max_pages: u32,
     pub(crate) coinpaprika_limits: Limits,
     pub(crate) coingecko_limits: Limits,
+    /// How often ids and contract addresses are read; `None` for never.
+    pub(crate) listings_every: Option<TimeDelta>,
+    /// Declarations about assets beside those that come with the program.
+    pub(crate) asset_links_path: Option<PathBuf>,
     /// Answers of the APIs are kept in a folder, or come from one.
     pub(crate) taping: Option<Taping>,
     pub(crate) retry_attempts: u32,
@@ -109,6 +114,8 @@ impl Settings {
                     .or(rate_limit),
                 per_month: check.limit("COINGECKO_MONTHLY_CALLS", options.coingecko_monthly_calls.as_deref()),
             },
+            listings_every: check.listings_every(options.listings_every.as_deref()),
+            asset_links_path: given(options.asset_links_path.as_deref()).map(PathBuf::from),
             taping: None,
             retry_attempts: check.number("ETL_RETRY_ATTEMPTS", options.retry_attempts.as_deref(), 5, 1..=20),
             retry_delay: seconds(&mut check, "ETL_RETRY_DELAY_SECONDS", options.retry_delay.as_deref(), 0.5),
@@ -243,6 +250,14 @@ impl Check {
                 Err(problems) => complain(&problems.join("; ")),
             },
         }
+    }
+
+    fn listings_every(&mut self, value: Option<&str>) -> Option<TimeDelta> {
+        let text = given(value).unwrap_or("24h");
+        if text == "off" {
+            return None;
+        }
+        self.parsed::<Age>("LISTINGS_EVERY", Some(text), "an age such as 24h, or off").map(|age| age.0)
     }
 
     fn secret(&mut self, name: &str) -> Option<Secret> {

@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, Integer, Nullable, Text};
 use serde::Serialize;
 
 use crate::schema::{asset_links, assets, coins};
@@ -67,4 +69,68 @@ pub fn by_crypto_id(connection: &mut PgConnection, crypto_id: &str) -> QueryResu
         is_new
     });
     Ok(found)
+}
+
+/// Every asset, by key.
+///
+/// # Errors
+/// What the database says.
+pub fn all(connection: &mut PgConnection) -> QueryResult<Vec<Asset>> {
+    assets::table.order(assets::asset_id).select(Asset::as_select()).load(connection)
+}
+
+/// What an asset is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// Readable id.
+    pub slug: String,
+    /// Name to show.
+    pub name: String,
+    /// Symbol to show, in upper case.
+    pub symbol: Option<String>,
+}
+
+/// Creates assets and returns their keys in the order given.
+///
+/// # Errors
+/// What the database says; a slug that was ever given is a unique violation.
+pub fn insert(connection: &mut PgConnection, new: &[Called]) -> QueryResult<Vec<i32>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Integer)]
+        asset_id: i32,
+    }
+    let rows: Vec<Row> = sql_query(
+        "with wanted as materialized ( \
+            select nextval(pg_get_serial_sequence('assets', 'asset_id'))::integer as asset_id, slug, name, symbol, place \
+              from unnest($1, $2, $3) with ordinality as w (slug, name, symbol, place) order by place), \
+         new as (insert into assets (asset_id, slug, name, symbol) select asset_id, slug, name, symbol from wanted) \
+         select asset_id from wanted order by place",
+    )
+    .bind::<Array<Text>, _>(new.iter().map(|asset| asset.slug.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(new.iter().map(|asset| asset.name.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Text>>, _>(new.iter().map(|asset| asset.symbol.as_deref()).collect::<Vec<_>>())
+    .load(connection)?;
+    Ok(rows.into_iter().map(|row| row.asset_id).collect())
+}
+
+/// Changes what assets are called, and which of them are merged; the slug stays.
+///
+/// # Errors
+/// What the database says.
+pub fn update(connection: &mut PgConnection, changed: &[Asset]) -> QueryResult<()> {
+    if changed.is_empty() {
+        return Ok(());
+    }
+    sql_query(
+        "update assets a set name = n.name, symbol = n.symbol, merged_into = n.merged_into, updated_at = clock_timestamp(), \
+                             state = case when n.merged_into is null then 'active' else 'merged' end \
+           from unnest($1, $2, $3, $4) as n (asset_id, name, symbol, merged_into) where a.asset_id = n.asset_id",
+    )
+    .bind::<Array<Integer>, _>(changed.iter().map(|asset| asset.asset_id).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(changed.iter().map(|asset| asset.name.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Text>>, _>(changed.iter().map(|asset| asset.symbol.as_deref()).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Integer>>, _>(changed.iter().map(|asset| asset.merged_into).collect::<Vec<_>>())
+    .execute(connection)
+    .map(drop)
 }

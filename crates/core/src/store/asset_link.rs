@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Double, Integer, Text};
 use serde::Serialize;
 
 use crate::schema::{asset_links, assets, coins, data_sources};
@@ -60,5 +62,109 @@ pub fn assets_of(connection: &mut PgConnection, coin_ids: &[i32]) -> QueryResult
         .filter(asset_links::coin_id.eq_any(coin_ids).and(asset_links::ended_at.is_null()))
         .order(asset_links::coin_id)
         .select((asset_links::coin_id, assets::asset_id, assets::slug))
+        .load(connection)
+}
+
+/// The coin that each asset was made for first: key of the asset, key of the coin.
+///
+/// # Errors
+/// What the database says.
+pub fn founders(connection: &mut PgConnection) -> QueryResult<Vec<(i32, i32)>> {
+    asset_links::table
+        .filter(asset_links::method.eq("own"))
+        .distinct_on(asset_links::asset_id)
+        .order((asset_links::asset_id, asset_links::link_id))
+        .select((asset_links::asset_id, asset_links::coin_id))
+        .load(connection)
+}
+
+/// A link to be made.
+#[derive(Clone, Debug)]
+pub struct NewLink {
+    /// The asset.
+    pub asset_id: i32,
+    /// The coin, which has no present link.
+    pub coin_id: i32,
+    /// `own`, `declared`, `contract`, `id` or `name`.
+    pub method: &'static str,
+    /// Above 0, at most 1.
+    pub confidence: f64,
+    /// What the method rests on.
+    pub evidence: serde_json::Value,
+}
+
+/// Ends links. `reasons` has a sentence for each.
+///
+/// # Errors
+/// What the database says.
+pub fn end(connection: &mut PgConnection, link_ids: &[i64], reasons: &[&str]) -> QueryResult<()> {
+    sql_query(
+        "update asset_links l set ended_at = clock_timestamp(), ended_reason = n.reason \
+           from unnest($1, $2) as n (link_id, reason) where l.link_id = n.link_id and l.ended_at is null",
+    )
+    .bind::<Array<BigInt>, _>(link_ids)
+    .bind::<Array<Text>, _>(reasons)
+    .execute(connection)
+    .map(drop)
+}
+
+/// Makes links.
+///
+/// # Errors
+/// What the database says; a second present link of a coin is a unique violation.
+pub fn insert(connection: &mut PgConnection, links: &[NewLink]) -> QueryResult<()> {
+    // Evidence as text: arrays of jsonb cost more than parsing it once more.
+    sql_query(
+        "insert into asset_links (asset_id, coin_id, method, confidence, evidence) \
+         select asset_id, coin_id, method, confidence, evidence::jsonb \
+           from unnest($1, $2, $3, $4, $5) with ordinality as n (asset_id, coin_id, method, confidence, evidence, place) \
+          order by place",
+    )
+    .bind::<Array<Integer>, _>(links.iter().map(|link| link.asset_id).collect::<Vec<_>>())
+    .bind::<Array<Integer>, _>(links.iter().map(|link| link.coin_id).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(links.iter().map(|link| link.method).collect::<Vec<_>>())
+    .bind::<Array<Double>, _>(links.iter().map(|link| link.confidence).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(links.iter().map(|link| link.evidence.to_string()).collect::<Vec<_>>())
+    .execute(connection)
+    .map(drop)
+}
+
+/// A link of a coin, present or past, with the asset.
+#[derive(Clone, Debug, Serialize, Queryable)]
+pub struct PastLink {
+    /// Slug of the asset.
+    pub asset: String,
+    /// Why.
+    pub method: String,
+    /// Above 0, at most 1.
+    pub confidence: f64,
+    /// What it rests on.
+    pub evidence: serde_json::Value,
+    /// UTC.
+    pub created_at: DateTime<Utc>,
+    /// UTC; null while it holds.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// Null while it holds.
+    pub ended_reason: Option<String>,
+}
+
+/// All links that a coin has had, oldest first.
+///
+/// # Errors
+/// What the database says.
+pub fn history(connection: &mut PgConnection, coin_id: i32) -> QueryResult<Vec<PastLink>> {
+    asset_links::table
+        .inner_join(assets::table)
+        .filter(asset_links::coin_id.eq(coin_id))
+        .order(asset_links::link_id)
+        .select((
+            assets::slug,
+            asset_links::method,
+            asset_links::confidence,
+            asset_links::evidence,
+            asset_links::created_at,
+            asset_links::ended_at,
+            asset_links::ended_reason,
+        ))
         .load(connection)
 }

@@ -6,6 +6,8 @@
 
 pub mod asset;
 pub mod asset_link;
+pub mod asset_review;
+pub mod asset_ruling;
 pub mod batch;
 pub mod call;
 pub mod checkpoint;
@@ -17,6 +19,7 @@ pub mod csv_file;
 pub mod drift;
 pub mod export;
 pub mod history;
+pub mod identity;
 pub mod kept;
 pub mod latest;
 pub mod layout;

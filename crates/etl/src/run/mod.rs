@@ -1,5 +1,6 @@
 //! One launch: leases, a worker per source, the record of it all, and the exit code.
 
+mod identify;
 mod judge;
 mod kept;
 mod report;
@@ -7,7 +8,7 @@ mod reprocess;
 mod session;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -154,6 +155,7 @@ impl Launch {
         }
         drop(sender);
         self.wait(&finished);
+        self.identify();
         self.judge();
         self.close();
         Ok(std::mem::take(&mut self.report))
@@ -339,6 +341,7 @@ impl Launch {
                     ended: Ended::Failed(error),
                     tally: run::Tally::default(),
                     rewritten: None,
+                    priced: HashSet::new(),
                 });
             }
         }

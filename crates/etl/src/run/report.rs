@@ -1,6 +1,6 @@
 //! What a run came to: for the person, for the record and for the launcher.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Write;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use kasparro_core::store::run::Tally;
 use serde_json::json;
 
 use crate::failure::{FailureKind, SourceError};
+use crate::identity::{self, NAME, Priced, Resolved, listing};
 use crate::progress::sentence;
 
 /// How a source ended.
@@ -29,6 +30,8 @@ pub(super) struct Outcome {
     pub(super) tally: Tally,
     /// `None` when the source itself was read.
     pub(super) rewritten: Option<Rewritten>,
+    /// Ids of the records, of a source whose reads have all that it prices.
+    pub(super) priced: HashSet<String>,
 }
 
 /// What reading kept bytes again has changed.
@@ -58,7 +61,13 @@ impl Rewritten {
 
 impl Outcome {
     pub(super) fn skipped(name: &str) -> Self {
-        Self { name: name.to_owned(), ended: Ended::Skipped, tally: Tally::default(), rewritten: None }
+        Self {
+            name: name.to_owned(),
+            ended: Ended::Skipped,
+            tally: Tally::default(),
+            rewritten: None,
+            priced: HashSet::new(),
+        }
     }
 
     pub(super) fn failure(&self) -> Option<&SourceError> {
@@ -119,6 +128,12 @@ pub(super) struct Report {
     aborted: Option<SourceError>,
     /// The signal that ended the run early.
     pub(super) signal: Option<i32>,
+    /// `None` when nothing was resolved.
+    pub(super) resolved: Option<Resolved>,
+    /// Why nothing was resolved, when it should have been.
+    pub(super) unresolved: Option<SourceError>,
+    /// The listings that were due.
+    pub(super) listings: Vec<listing::Outcome>,
 }
 
 /// Which failure decides the exit code when sources fail differently: the one that a person must look at first.
@@ -160,6 +175,25 @@ impl Report {
         self.outcomes.iter().any(|outcome| outcome.name == name)
     }
 
+    /// Whether no source was opened at all.
+    pub(super) fn nothing_was_read(&self) -> bool {
+        self.outcomes.iter().all(|outcome| matches!(outcome.ended, Ended::Skipped))
+    }
+
+    /// Names of the sources that were read to their end.
+    pub(super) fn read_to_the_end(&self) -> Vec<String> {
+        let done = self.outcomes.iter().filter(|outcome| matches!(outcome.ended, Ended::Done));
+        done.map(|outcome| outcome.name.clone()).collect()
+    }
+
+    /// The ids of the complete reads, taken out.
+    pub(super) fn priced(&mut self) -> Vec<Priced> {
+        let done = self.outcomes.iter_mut().filter(|outcome| matches!(outcome.ended, Ended::Done));
+        let done = done.filter(|outcome| !outcome.priced.is_empty());
+        done.map(|outcome| Priced { source: outcome.name.clone(), ids: std::mem::take(&mut outcome.priced) })
+            .collect()
+    }
+
     /// The kept bytes that made a difference, by source.
     pub(super) fn changed(&self) -> BTreeMap<String, Vec<RawKey>> {
         let changed = |outcome: &Outcome| {
@@ -174,7 +208,8 @@ impl Report {
     }
 
     pub(super) fn success(&self) -> bool {
-        self.signal.is_none() && self.aborted.is_none() && self.failures().next().is_none()
+        let all_well = self.signal.is_none() && self.aborted.is_none() && self.unresolved.is_none();
+        all_well && self.failures().next().is_none()
     }
 
     /// Value of `etl_runs.status`.
@@ -184,6 +219,7 @@ impl Report {
         match () {
             () if self.signal.is_some() => "cancelled",
             () if self.aborted.is_some() => "failed",
+            () if failed == 0 && self.unresolved.is_some() => "partial",
             () if failed == 0 && skipped => "skipped",
             () if failed == 0 => "succeeded",
             () if failed < self.outcomes.len() => "partial",
@@ -194,7 +230,9 @@ impl Report {
     /// A line per failed source; `None` when nothing failed.
     pub(super) fn message(&self) -> Option<String> {
         let aborted = self.aborted.iter().map(ToString::to_string);
-        let lines = aborted.chain(self.failures().map(|(name, error)| format!("{name}: {error}")));
+        let unresolved = self.unresolved.iter().map(|error| format!("{NAME}: {error}"));
+        let lines =
+            aborted.chain(unresolved).chain(self.failures().map(|(name, error)| format!("{name}: {error}")));
         Some(lines.collect::<Vec<_>>().join("\n")).filter(|text| !text.is_empty())
     }
 
@@ -207,7 +245,8 @@ impl Report {
         }
         let gravest =
             GRAVEST_FIRST.iter().find(|kind| self.failures().any(|(_, error)| error.kind == **kind));
-        gravest.map_or(0, |kind| kind.exit_code())
+        let unresolved = self.unresolved.as_ref().map_or(0, |error| error.kind.exit_code());
+        gravest.map_or(unresolved, |kind| kind.exit_code())
     }
 
     /// The report on standard output: one JSON object, or a line per source and one sentence.
@@ -231,6 +270,8 @@ impl Report {
             "exit_code": self.exit_code(),
             "seconds": (took.as_secs_f64() * 1000.0).round() / 1000.0,
             "error": self.message(),
+            "assets": self.resolved,
+            "listings": self.listings,
             "sources": self.outcomes.iter().map(Outcome::json).collect::<Vec<_>>(),
         })
     }
@@ -241,6 +282,14 @@ impl Report {
         for outcome in &self.outcomes {
             all += outcome.tally;
             text.push_str(&format!("{:12} {}\n", outcome.name, outcome.line()));
+        }
+        for listing in &self.listings {
+            text.push_str(&format!("{:12} {listing}\n", "listing"));
+        }
+        match (&self.resolved, &self.unresolved) {
+            (_, Some(error)) => text.push_str(&format!("{NAME:12} FAILED: {error}\n")),
+            (Some(resolved), None) => text.push_str(&format!("{NAME:12} {}\n", identity::sentence(resolved))),
+            (None, None) => {}
         }
         let seconds = took.as_secs_f64();
         let nothing_new = all.loaded == 0 && all.restated == 0;
@@ -270,7 +319,13 @@ mod tests {
         let mut report = Report::default();
         for kind in kinds {
             let ended = kind.map_or(Ended::Done, |kind| Ended::Failed(SourceError::new(kind, "x")));
-            report.add(Outcome { name: "a".into(), ended, tally: Tally::default(), rewritten: None });
+            report.add(Outcome {
+                name: "a".into(),
+                ended,
+                tally: Tally::default(),
+                rewritten: None,
+                priced: HashSet::new(),
+            });
         }
         report
     }

@@ -1,5 +1,6 @@
 //! The loading side of one source: a connection, the loader that writes over it, and what is tried again.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,8 @@ pub(super) struct Session {
     pub(super) tally: Tally,
     batches: u64,
     pub(super) rewritten: Rewritten,
+    /// Ids that the source has priced, when a read of it has all of them.
+    pub(super) priced: HashSet<String>,
 }
 
 impl Session {
@@ -71,6 +74,7 @@ impl Session {
             tally: Tally::default(),
             batches: 0,
             rewritten: Rewritten::default(),
+            priced: HashSet::new(),
         }))
     }
 

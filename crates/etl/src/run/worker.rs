@@ -1,6 +1,6 @@
 //! One source of one run: a thread extracts and normalises, this one loads; one batch waits at the most.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
@@ -69,8 +69,8 @@ impl Assignment {
     /// Reads the source to its end.
     pub(super) fn work(self) -> Outcome {
         logging::set_source(&self.name);
-        let (mut tally, mut rewritten) = (Tally::default(), Rewritten::default());
-        let ended = match self.ingest(&mut tally, &mut rewritten) {
+        let (mut tally, mut rewritten, mut priced) = (Tally::default(), Rewritten::default(), HashSet::new());
+        let ended = match self.ingest(&mut tally, &mut rewritten, &mut priced) {
             Ok(ended) => ended,
             Err(error) => {
                 log::error!("{}: {error}", self.name);
@@ -78,10 +78,15 @@ impl Assignment {
             }
         };
         let rewritten = self.kept.is_some().then_some(rewritten);
-        Outcome { name: self.name.clone(), ended, tally, rewritten }
+        Outcome { name: self.name.clone(), ended, tally, rewritten, priced }
     }
 
-    fn ingest(&self, tally: &mut Tally, rewritten: &mut Rewritten) -> Result<Ended, SourceError> {
+    fn ingest(
+        &self,
+        tally: &mut Tally,
+        rewritten: &mut Rewritten,
+        priced: &mut HashSet<String>,
+    ) -> Result<Ended, SourceError> {
         let registration = super::registration(&self.name)?;
         let Some(mut session) = Session::open(self)? else { return Ok(Ended::Skipped) };
         let input = match &self.kept {
@@ -110,6 +115,7 @@ impl Assignment {
         drop(steps);
         *tally = session.tally;
         *rewritten = std::mem::take(&mut session.rewritten);
+        *priced = std::mem::take(&mut session.priced);
         // Also after a failure: what was loaded is there to be read.
         let indexed = session.build_indexes(self);
         if let Err(error) = result {
@@ -163,6 +169,9 @@ impl Assignment {
                 if !drifts.found.is_empty() {
                     session.note_drifts(self, &ready.raw.origin(), &ready.bytes()?, drifts)?;
                 }
+                if self.kept.is_none() && super::registration(&self.name)?.is_census {
+                    session.priced.extend(ids(&ready.normalised));
+                }
                 session.write(self, source, *ready)
             }
             Step::File(state) => session.attempt(self, |s| s.loader.note_file(&mut s.connection, &state)),
@@ -178,6 +187,18 @@ impl Assignment {
             }
         }
     }
+}
+
+/// The ids of a batch; those of refused records too, as far as they can be read: what is refused is not missing.
+fn ids(normalised: &Normalised) -> impl Iterator<Item = String> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        id: String,
+    }
+    let refused = normalised.rejects.iter();
+    let refused =
+        refused.filter_map(|reject| serde_json::from_slice::<Named>(&reject.raw).ok().map(|named| named.id));
+    normalised.records.iter().map(|record| record.crypto_id.clone()).chain(refused)
 }
 
 /// Where the bytes come from.

@@ -1,7 +1,9 @@
 //! The sources. A new one is a file here and a line in [`REGISTRY`].
 
 pub(crate) mod coingecko;
+mod coingecko_list;
 pub(crate) mod coinpaprika;
+mod coinpaprika_contracts;
 pub(crate) mod contract;
 pub(crate) mod csv;
 pub(crate) mod endpoint;
@@ -13,6 +15,7 @@ use kasparro_core::raw::elements as items;
 
 use crate::failure::SourceError;
 use crate::http::Policy;
+use crate::identity::listing::Listing;
 use crate::settings::{COINGECKO_PRO_HOST, Limits, Settings};
 use crate::source::Source;
 
@@ -26,6 +29,8 @@ pub(crate) struct Registration {
     pub(crate) policy: fn(&Settings) -> Policy,
     /// How many calls a run makes, given the number of records of an earlier one; `None` for a source without calls.
     pub(crate) calls_per_run: fn(&Settings, Option<u64>) -> Option<u64>,
+    /// Whether a read of it has every coin that it prices: one that is not in it is missing.
+    pub(crate) is_census: bool,
 }
 
 /// Every source there is.
@@ -40,6 +45,7 @@ pub(crate) const REGISTRY: &[Registration] = &[
             settings.policy(&settings.coinpaprika, settings.coinpaprika_limits, vendor)
         },
         calls_per_run: |_, _| Some(1),
+        is_census: true,
     },
     Registration {
         name: coingecko::NAME,
@@ -58,6 +64,7 @@ pub(crate) const REGISTRY: &[Registration] = &[
             settings.policy(&settings.coingecko, settings.coingecko_limits, vendor)
         },
         calls_per_run: |settings, records| Some(coingecko::calls(records, settings.coingecko_max_pages)),
+        is_census: true,
     },
     Registration {
         name: csv::NAME,
@@ -70,8 +77,12 @@ pub(crate) const REGISTRY: &[Registration] = &[
             ..settings.policy(&settings.coinpaprika, Limits::default(), Limits::default())
         },
         calls_per_run: |_, _| None,
+        is_census: false,
     },
 ];
+
+/// Every listing there is.
+pub(crate) const LISTINGS: &[Listing] = &[coingecko_list::LISTING, coinpaprika_contracts::LISTING];
 
 /// Names of all sources, in the order of the registry.
 pub(crate) fn names() -> Vec<&'static str> {

@@ -205,6 +205,7 @@ impl Bench<'_> {
         let database = self.fresh_database("apis")?;
         let ours = run(Command::new(&self.plan.etl)
             .args(["run", "--sources", "coinpaprika,coingecko"])
+            .env("LISTINGS_EVERY", "off")
             .env("DATABASE_URL", &database)
             .env("COINPAPRIKA_BASE_URL", simulator.coinpaprika_base_url())
             .env("COINGECKO_BASE_URL", simulator.coingecko_base_url()))?;

@@ -3,6 +3,7 @@
 //! Machines are shared and noisy, so what counts is the ratio of two medians, never a time.
 
 pub mod etl;
+pub mod identity;
 mod measure;
 
 use std::fmt;

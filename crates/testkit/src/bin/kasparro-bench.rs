@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use kasparro_testkit::bench::etl::{Plan, run_all};
+use kasparro_testkit::bench::identity;
 
 /// Measures the loader beside psql, as ratios of medians.
 #[derive(Parser)]
@@ -15,6 +16,9 @@ struct Arguments {
     /// Snapshots of each coin.
     #[arg(long, default_value_t = 100)]
     times: u64,
+    /// What to measure: everything, the loader (etl), or which coins are one (identity).
+    #[arg(long, default_value = "all", value_parser = ["all", "etl", "identity"])]
+    part: String,
     /// Runs of which the median counts.
     #[arg(long, default_value_t = 3)]
     runs: usize,
@@ -34,7 +38,16 @@ fn main() -> ExitCode {
         let Arguments { coins, times, runs, growth, .. } = arguments;
         Ok(Plan { coins, times, runs, growth, etl, folder })
     };
-    match plan().and_then(|plan| run_all(&plan)) {
+    let measure = |plan: Plan| -> anyhow::Result<()> {
+        if arguments.part != "identity" {
+            run_all(&plan)?;
+        }
+        if arguments.part != "etl" {
+            identity::run_all(&plan.etl, &plan.folder)?;
+        }
+        Ok(())
+    };
+    match plan().and_then(measure) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("kasparro-bench: {error:#}");

@@ -1,0 +1,160 @@
+//! What people have declared about ids: the file that comes with the program, their own, and the command line.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::path::Path;
+
+use kasparro_core::store::asset_ruling::Ruling;
+
+use super::evidence::Evidence;
+use crate::failure::{FailureKind, SourceError};
+
+/// The file that comes with the program.
+const SHIPPED: &str = include_str!("../../../../data/asset_links.csv");
+
+/// A source and an id.
+type Id = (String, String);
+
+/// All declarations; of two about the same pair the stronger.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Declared {
+    pairs: BTreeMap<(Id, Id), bool>,
+    /// Source, old id, new id.
+    migrations: BTreeSet<(String, String, String)>,
+}
+
+impl Declared {
+    /// The shipped file, and over it that of the user.
+    ///
+    /// # Errors
+    /// Missing, Io; Refused with the line that cannot be understood.
+    pub(crate) fn read(path: Option<&Path>) -> Result<Self, SourceError> {
+        let mut declared = Self::default();
+        declared.add_file(SHIPPED, "asset_links.csv")?;
+        if let Some(path) = path {
+            let text = fs::read_to_string(path).map_err(|error| {
+                let missing = error.kind() == std::io::ErrorKind::NotFound;
+                let kind = if missing { FailureKind::Missing } else { FailureKind::Io };
+                SourceError::new(kind, format!("ASSET_LINKS_PATH: {}: {error}", path.display()))
+            })?;
+            declared.add_file(&text, &path.display().to_string())?;
+        }
+        Ok(declared)
+    }
+
+    /// Lines `verdict,source,crypto_id,other_source,other_id,note`.
+    fn add_file(&mut self, text: &str, origin: &str) -> Result<(), SourceError> {
+        let mut reader = csv::ReaderBuilder::new()
+            .comment(Some(b'#'))
+            .trim(csv::Trim::All)
+            .flexible(true)
+            .from_reader(text.as_bytes());
+        let refused = |line: u64, what: String| {
+            let message = format!(
+                "{origin} line {line}: {what}; a line is verdict,source,crypto_id,other_source,other_id,note with a verdict of \
+                 same, never or migrated"
+            );
+            SourceError::new(FailureKind::Refused, message)
+        };
+        for record in reader.records() {
+            let record = record.map_err(|error| {
+                refused(error.position().map_or(0, csv::Position::line), error.to_string())
+            })?;
+            let line = record.position().map_or(0, csv::Position::line);
+            let field = |at: usize| record.get(at).unwrap_or_default().to_owned();
+            let (one, other) = ((field(1), field(2)), (field(3), field(4)));
+            if [&one.0, &one.1, &other.0, &other.1].iter().any(|part| part.is_empty()) || one == other {
+                return Err(refused(line, "two different ids with their sources are needed".to_owned()));
+            }
+            match field(0).as_str() {
+                "same" => self.put(one, other, true),
+                "never" => self.put(one, other, false),
+                "migrated" if one.0 == other.0 => {
+                    self.migrations.insert((one.0, one.1, other.1));
+                }
+                "migrated" => return Err(refused(line, "an id migrates within its source".to_owned())),
+                other => return Err(refused(line, format!("{other:?} is no verdict"))),
+            }
+        }
+        Ok(())
+    }
+
+    /// What was decided at the command line is stronger than any file.
+    pub(crate) fn add_rulings(&mut self, rulings: Vec<Ruling>) {
+        for ruling in rulings {
+            let (one, other) = ((ruling.source, ruling.crypto_id), (ruling.other_source, ruling.other_id));
+            self.put(one, other, ruling.verdict == "same");
+        }
+    }
+
+    fn put(&mut self, one: Id, other: Id, same: bool) {
+        let pair = if one < other { (one, other) } else { (other, one) };
+        self.pairs.insert(pair, same);
+    }
+
+    /// Old and new ids of a source.
+    pub(crate) fn migrations_of(&self, source: &str) -> impl Iterator<Item = (&str, &str)> {
+        let of_source = self.migrations.iter().filter(move |(of, ..)| of == source);
+        of_source.map(|(_, old, new)| (old.as_str(), new.as_str()))
+    }
+
+    /// Enters the pairs whose coins are there.
+    pub(crate) fn describe(&self, evidence: &mut Evidence) {
+        let (mut same, mut never) = (BTreeSet::new(), BTreeSet::new());
+        let places: HashMap<(&str, &str), usize> = evidence.places();
+        let place = |id: &Id| places.get(&(id.0.as_str(), id.1.as_str())).copied();
+        for ((one, other), is_same) in &self.pairs {
+            if let (Some(one), Some(other)) = (place(one), place(other)) {
+                let pair = Evidence::pair(one, other);
+                if *is_same {
+                    same.insert(pair)
+                } else {
+                    never.insert(pair)
+                };
+            }
+        }
+        (evidence.same, evidence.never) = (same, never);
+    }
+
+    /// A text that is another when anything is declared otherwise.
+    pub(crate) fn fingerprint(&self) -> String {
+        format!("{:?}{:?}", self.pairs, self.migrations)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_file_is_sound() {
+        let declared = Declared::read(None).unwrap();
+        assert!(declared.pairs.len() > 20 && !declared.migrations.is_empty());
+    }
+
+    #[test]
+    fn the_later_word_counts() {
+        let mut declared = Declared::default();
+        declared
+            .add_file(
+                "verdict,source,crypto_id,other_source,other_id,note\nsame,a,x,b,y,\nnever,b,y,a,x,\n",
+                "f",
+            )
+            .unwrap();
+        assert_eq!(declared.pairs.values().collect::<Vec<_>>(), [&false]);
+    }
+
+    #[test]
+    fn a_bad_line_is_named() {
+        for (line, what) in [
+            ("maybe,a,x,b,y", "no verdict"),
+            ("same,a,x,b,", "two different ids"),
+            ("same,a,x,a,x", "two different ids"),
+            ("migrated,a,x,b,y", "within its source"),
+        ] {
+            let text = format!("verdict,source,crypto_id,other_source,other_id,note\n{line}\n");
+            let error = Declared::default().add_file(&text, "mine.csv").unwrap_err();
+            assert!(error.message.contains("mine.csv line 2") && error.message.contains(what), "{error}");
+        }
+    }
+}

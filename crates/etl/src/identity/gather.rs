@@ -1,0 +1,47 @@
+//! Reads the evidence.
+
+use std::collections::HashMap;
+
+use diesel::{PgConnection, QueryResult};
+use kasparro_core::store::{contract, identity};
+
+use super::evidence::{Coin, Evidence, Link, Method, trust};
+use super::fold::Folded;
+
+/// Everything that is known, without declarations: coins by source (the most trusted first) and id, so that the outcome
+/// does not depend on the order in which they came.
+pub(crate) fn evidence(connection: &mut PgConnection) -> QueryResult<Evidence> {
+    let mut sources = identity::sources(connection)?;
+    sources.sort_by_key(|(source_id, name)| (trust(name), *source_id));
+    let places: HashMap<i16, usize> = sources.iter().enumerate().map(|(at, (id, _))| (*id, at)).collect();
+    let mut addresses: HashMap<(i16, String), Vec<String>> = HashMap::new();
+    for (source_id, crypto_id, chain, address) in contract::all(connection)? {
+        addresses.entry((source_id, crypto_id)).or_default().push(format!("{chain} {address}"));
+    }
+    let mut coins = Vec::new();
+    for row in identity::coins(connection)? {
+        let Some(source) = places.get(&row.source_id).copied() else { continue };
+        let link = row.link_id.zip(row.asset_id).zip(row.method.as_deref());
+        let key = (row.source_id, row.crypto_id);
+        coins.push(Coin {
+            coin_id: row.coin_id,
+            source,
+            folded: Folded::new(row.symbol.as_deref(), row.crypto_name.as_deref()),
+            addresses: addresses.remove(&key).unwrap_or_default(),
+            crypto_id: key.1,
+            name: row.crypto_name,
+            symbol: row.symbol,
+            rank: row.rank,
+            price: row.price_usd.and_then(|price| price.as_str().parse().ok()),
+            observed_at: row.observed_at,
+            link: link.map(|((link_id, asset_id), method)| Link {
+                link_id,
+                asset_id,
+                method: Method::of(method),
+            }),
+        });
+    }
+    coins.sort_by(|a, b| (a.source, &a.crypto_id).cmp(&(b.source, &b.crypto_id)));
+    let sources = sources.into_iter().map(|(_, name)| name).collect();
+    Ok(Evidence { sources, coins, ..Evidence::default() })
+}

@@ -1,0 +1,171 @@
+//! One coin, one identity: which coins of which sources are the same asset, and why.
+//!
+//! [`evidence`] is what is known, [`decide`] makes groups of it (pure), [`write`] brings the tables to them and changes only
+//! what differs. [`fold`] and [`chain`] bring names and addresses to forms that can be compared, [`declared`] is what
+//! people say, [`explain`] tells them why. [`listing`] learns contract addresses.
+
+mod chain;
+mod command;
+mod decide;
+mod declared;
+mod evidence;
+mod explain;
+mod fold;
+mod gather;
+pub(crate) mod listing;
+mod write;
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::Duration;
+
+use diesel::{Connection, PgConnection, QueryResult};
+use kasparro_core::store::source::{Added, IDENTITY};
+use kasparro_core::store::{asset_ruling, checkpoint, coin_state, identity, lease, source};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::database;
+use crate::failure::{FailureKind, SourceError};
+pub(crate) use chain::{address as normalised_address, of_coinpaprika as chain_of_coinpaprika};
+pub(crate) use command::{resolve, sentence};
+use declared::Declared;
+
+/// Under which the resolver has its lease, its checkpoint and the number of its newest change.
+pub(crate) const NAME: &str = "assets";
+
+/// Changes whenever the rules do: what was decided by other rules is decided again.
+const RULES: u32 = 1;
+
+/// What a resolution came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Resolved {
+    /// Coins of all sources.
+    pub(crate) coins: usize,
+    /// Assets that they are.
+    pub(crate) assets: usize,
+    /// Assets with coins of more than one source.
+    pub(crate) linked: usize,
+    /// Links that were made now.
+    pub(crate) new_links: usize,
+    /// Links that were ended now.
+    pub(crate) ended_links: usize,
+    /// Coins that wait for a person to look at them.
+    pub(crate) reviews: usize,
+    /// Whether there was nothing new to decide from.
+    pub(crate) unchanged: bool,
+}
+
+/// The ids that a complete read of a source's prices had.
+pub(crate) struct Priced {
+    pub(crate) source: String,
+    pub(crate) ids: HashSet<String>,
+}
+
+/// Resolves, unless nothing has changed since the last time. `None` when another process is at it.
+///
+/// # Errors
+/// What the database says, and Refused for a declared file that cannot be understood.
+pub(crate) fn run(
+    connection: &mut PgConnection,
+    run_id: Option<i64>,
+    links_path: Option<&Path>,
+    ttl: Duration,
+    priced: &[Priced],
+) -> Result<Option<Resolved>, SourceError> {
+    let declared = Declared::read(links_path)?;
+    let failed = |error| database::failure(&error);
+    let key = source::register_as(connection, NAME, IDENTITY).map_err(failed)?;
+    let taken = lease::acquire(connection, NAME, &crate::run::owner(), run_id, ttl);
+    if taken.as_ref().is_err_and(database::is_lock_timeout) {
+        return Ok(None);
+    }
+    let Some(epoch) = taken.map_err(failed)? else { return Ok(None) };
+    let resolved = connection
+        .transaction(|connection| in_transaction(connection, key.source_id, epoch, declared, priced));
+    lease::release(connection, NAME, epoch).map_err(failed)?;
+    match resolved.map_err(failed)? {
+        Some(resolved) => Ok(Some(resolved)),
+        None => {
+            Err(SourceError::new(FailureKind::Temporary, "another process has taken the resolution over"))
+        }
+    }
+}
+
+fn in_transaction(
+    connection: &mut PgConnection,
+    source_id: i16,
+    epoch: i64,
+    mut declared: Declared,
+    priced: &[Priced],
+) -> QueryResult<Option<Resolved>> {
+    if !lease::fence(connection, NAME, epoch)? {
+        return Ok(None);
+    }
+    declared.add_rulings(asset_ruling::current(connection)?);
+    let inputs = fingerprint(&identity::inputs(connection)?, &declared);
+    let before = checkpoint::find(connection, NAME)?;
+    let is_known = before.as_ref().is_some_and(|point| point.cursor["inputs"] == inputs);
+    let changed_states = note_states(connection, &declared, priced, !is_known)?;
+    if let Some(point) = before.filter(|_| is_known && changed_states == 0) {
+        let count = |name: &str| point.cursor[name].as_u64().unwrap_or_default() as usize;
+        return Ok(Some(Resolved {
+            coins: count("coins"),
+            assets: count("assets"),
+            linked: count("linked"),
+            reviews: count("reviews"),
+            unchanged: true,
+            ..Resolved::default()
+        }));
+    }
+    let mut evidence = gather::evidence(connection)?;
+    declared.describe(&mut evidence);
+    let decision = decide::decide(&evidence);
+    let resolved = write::write(connection, &evidence, &decision)?;
+    let number = source::count_batch(connection, source_id, Added::default())?;
+    let Resolved { coins, assets, linked, reviews, .. } = resolved;
+    let cursor = serde_json::json!({
+        "inputs": inputs, "coins": coins, "assets": assets, "linked": linked, "reviews": reviews,
+    });
+    let advance = checkpoint::Advance {
+        source: NAME,
+        last_processed_id: None,
+        newest: None,
+        cursor: &cursor,
+        batch_number: number,
+    };
+    checkpoint::advance(connection, &advance)?;
+    Ok(Some(resolved))
+}
+
+/// Brings the states of the coins up to date, of every source or only of those whose prices were read; returns how many
+/// changed.
+fn note_states(
+    connection: &mut PgConnection,
+    declared: &Declared,
+    priced: &[Priced],
+    all: bool,
+) -> QueryResult<usize> {
+    let mut changed = 0;
+    for (source_id, name) in identity::sources(connection)? {
+        let ids: Option<Vec<&str>> = priced
+            .iter()
+            .find(|one| one.source == name)
+            .map(|one| one.ids.iter().map(String::as_str).collect());
+        if !all && ids.is_none() {
+            continue;
+        }
+        let migrations: Vec<(&str, &str)> = declared.migrations_of(&name).collect();
+        changed += coin_state::refresh(connection, source_id, ids.as_deref(), &migrations)?;
+    }
+    Ok(changed)
+}
+
+fn fingerprint(inputs: &str, declared: &Declared) -> String {
+    let hash = Sha256::new()
+        .chain_update(RULES.to_be_bytes())
+        .chain_update(inputs)
+        .chain_update(declared.fingerprint())
+        .finalize();
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,331 @@
+//! `make bench-identity`: which coins of two vendors are one, as decided by the program from recorded lists, against a map of
+//! pairs that it has never seen; and what deciding costs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Nullable, Text};
+use flate2::read::GzDecoder;
+use kasparro_localpg::{Cluster, Settings};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::measure::{Measured, run};
+use crate::recordings::recordings;
+use crate::simulator::{Route, Simulator, Universe};
+
+/// Coins of each vendor when times are taken.
+const COINS: usize = 20_000;
+/// Pairs that are listed of each kind.
+const MOST_LISTED: usize = 40;
+
+/// Measures and prints.
+///
+/// # Errors
+/// When a program fails or a recording is not what it should be.
+pub fn run_all(etl: &Path, folder: &Path) -> Result<()> {
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(folder)?;
+    let server = folder.join("postgres");
+    let cluster = kasparro_localpg::start(&Settings { directory: server.clone(), durable: true })?;
+    let bench = Bench { etl, cluster: &cluster };
+    let result = bench.times().and_then(|()| match recordings() {
+        Some(recorded) => bench.quality(&recorded),
+        None => {
+            println!("skipped: precision and recall: there are no recordings beside the checkout");
+            Ok(())
+        }
+    });
+    Cluster::remove(&server)?;
+    fs::remove_dir_all(folder)?;
+    result
+}
+
+struct Bench<'b> {
+    etl: &'b Path,
+    cluster: &'b Cluster,
+}
+
+impl Bench<'_> {
+    fn fresh_database(&self, name: &str) -> Result<String> {
+        let mut admin = PgConnection::establish(&self.cluster.url("postgres"))?;
+        sql_query(format!("drop database if exists {name}")).execute(&mut admin)?;
+        sql_query(format!("create database {name}")).execute(&mut admin)?;
+        let url = self.cluster.url(name);
+        run(Command::new(self.etl).arg("migrate").env("DATABASE_URL", &url))?;
+        Ok(url)
+    }
+
+    fn load(&self, database: &str, simulator: &Simulator, listings: &str) -> Result<Measured> {
+        run(Command::new(self.etl)
+            .args(["run", "--sources", "coinpaprika,coingecko"])
+            .env("DATABASE_URL", database)
+            .env("LISTINGS_EVERY", listings)
+            .env("COINPAPRIKA_BASE_URL", simulator.coinpaprika_base_url())
+            .env("COINGECKO_BASE_URL", simulator.coingecko_base_url()))
+    }
+
+    fn resolve(&self, database: &str) -> Result<Measured> {
+        run(Command::new(self.etl).arg("resolve").env("DATABASE_URL", database))
+    }
+
+    /// The first resolution of two universes, one after every price has moved, and one with nothing new.
+    fn times(&self) -> Result<()> {
+        let simulator = Simulator::start(Universe::new(1).coins(COINS));
+        let database = self.fresh_database("times")?;
+        self.load(&database, &simulator, "24h")?;
+        let mut connection = PgConnection::establish(&database)?;
+        // As before the first resolution; what it was decided from stays.
+        sql_query("truncate asset_links, asset_reviews, coin_states, assets cascade")
+            .execute(&mut connection)?;
+        sql_query("update etl_checkpoints set cursor = '{}' where source = 'assets'")
+            .execute(&mut connection)?;
+        let first = self.resolve(&database)?;
+        sql_query("update etl_checkpoints set cursor = '{}' where source = 'assets'")
+            .execute(&mut connection)?;
+        let again = self.resolve(&database)?;
+        let unchanged = self.resolve(&database)?;
+        let line = |what: &str, measured: Measured, reach: &str| {
+            println!("{what:46} {:9.3} s   {:7.1} MiB (reach: {reach})", measured.seconds, measured.peak_mib);
+        };
+        line("first resolution of 2 x 20,000 coins", first, "<= 5 s");
+        line("the same decided again, no link changes", again, "<= 5 s");
+        line("resolution with nothing new", unchanged, "<= 0.5 s");
+        Ok(())
+    }
+
+    fn quality(&self, recorded: &Path) -> Result<()> {
+        let lists = Lists::read(recorded)?;
+        for with_contracts in [false, true] {
+            let simulator = lists.play(recorded, with_contracts)?;
+            let database = self.fresh_database("quality")?;
+            self.load(&database, &simulator, if with_contracts { "24h" } else { "off" })?;
+            let mut connection = PgConnection::establish(&database)?;
+            let outcome = Outcome::read(&mut connection)?;
+            let reach = if with_contracts { "99.9 % and 92 %" } else { "99.5 % and 80 %" };
+            println!(
+                "{} contracts (reach: precision and recall {reach})",
+                if with_contracts { "with" } else { "without" }
+            );
+            lists.judge(&outcome);
+        }
+        Ok(())
+    }
+}
+
+/// The recorded lists, and the pairs that are known.
+struct Lists {
+    coinpaprika: Vec<Value>,
+    coingecko: Vec<Value>,
+    /// Platforms of the coins whose details are recorded.
+    platforms: BTreeMap<String, Value>,
+    truth: BTreeMap<String, String>,
+}
+
+impl Lists {
+    fn read(recorded: &Path) -> Result<Self> {
+        let coinpaprika = coinpaprika_coins(&recorded.join("coinpaprika/2025-09-22/coins.full.csv.gz"))?;
+        let folder = recorded.join("coingecko/2025-07_2026-01");
+        let list: Vec<Value> =
+            serde_json::from_reader(unpacked(&folder.join("coins_list.2025-07-19.full.json.gz"))?)?;
+        let mut platforms = BTreeMap::new();
+        for line in BufReader::new(unpacked(&folder.join("coin_details_usd_slim.jsonl.gz"))?).lines() {
+            let mut detail: Value = serde_json::from_str(&line?)?;
+            if let Some(id) = detail["id"].as_str().map(str::to_owned) {
+                platforms.insert(id, detail["platforms"].take());
+            }
+        }
+        let ids = |list: &[Value]| -> BTreeSet<String> {
+            list.iter().filter_map(|coin| coin["id"].as_str().map(str::to_owned)).collect()
+        };
+        let (ours, theirs) = (ids(&coinpaprika), ids(&list));
+        let mut truth = BTreeMap::new();
+        let map = fs::read_to_string(recorded.join("mapping/coinpaprika_coingecko_ground_truth.csv"))?;
+        for line in map.lines().skip(1) {
+            let mut cells = line.split(',');
+            if let (Some(one), Some(other)) = (cells.next(), cells.next())
+                && ours.contains(one)
+                && theirs.contains(other)
+            {
+                truth.insert(one.to_owned(), other.to_owned());
+            }
+        }
+        Ok(Self { coinpaprika, coingecko: list, platforms, truth })
+    }
+
+    /// Both vendors with these coins, and no prices: names and contracts alone decide.
+    fn play(&self, recorded: &Path, with_contracts: bool) -> Result<Simulator> {
+        let simulator = Simulator::start(Universe::new(1).coins(1));
+        let tickers: Vec<Value> = self.coinpaprika.iter().map(|coin| {
+            json!({
+                "id": coin["id"], "symbol": coin["symbol"], "name": coin["name"], "rank": coin["rank"], "total_supply": 0,
+                "max_supply": 0, "last_updated": "2025-09-22T00:00:00Z",
+                "quotes": { "USD": { "price": null, "volume_24h": null, "market_cap": null, "percent_change_24h": null } },
+            })
+        }).collect();
+        simulator.serve_body(Route::CoinpaprikaTickers, json!(tickers).to_string());
+        let markets: Vec<Value> = self.coingecko.iter().map(|coin| {
+            json!({
+                "id": coin["id"], "symbol": coin["symbol"], "name": coin["name"], "current_price": null, "market_cap": null,
+                "market_cap_rank": null, "total_volume": null, "price_change_percentage_24h": null, "circulating_supply": null,
+                "total_supply": null, "max_supply": null, "last_updated": "2025-09-22T00:00:00Z",
+            })
+        }).collect();
+        simulator
+            .serve_pages(Route::CoingeckoMarkets, markets.chunks(250).map(|page| json!(page).to_string()));
+        if with_contracts {
+            let list: Vec<Value> = self
+                .coingecko
+                .iter()
+                .map(|coin| {
+                    let platforms = coin["id"].as_str().and_then(|id| self.platforms.get(id)).cloned();
+                    json!({
+                        "id": coin["id"], "symbol": coin["symbol"], "name": coin["name"],
+                        "platforms": platforms.unwrap_or_else(|| json!({})),
+                    })
+                })
+                .collect();
+            simulator.serve_body(Route::CoingeckoList, json!(list).to_string());
+            let coins: Vec<Value> =
+                self.coinpaprika.iter().map(|coin| json!({ "id": coin["id"], "is_active": true })).collect();
+            simulator.serve_body(Route::CoinpaprikaCoins, json!(coins).to_string());
+            simulator.serve_body(Route::CoinpaprikaPlatforms, "[\"eth-ethereum\"]");
+            let contracts = fs::read(recorded.join("coinpaprika/2021-08-12/contracts_eth-ethereum.json"))?;
+            simulator.serve_body(Route::CoinpaprikaContracts, contracts);
+        }
+        Ok(simulator)
+    }
+
+    fn judge(&self, outcome: &Outcome) {
+        let all: Vec<&String> = self.truth.keys().collect();
+        self.score("all known pairs", &all, outcome);
+        // Half of the pairs was never looked at while the rules were made.
+        let held_out = |id: &&&String| Sha256::digest(format!("held out {id}"))[0].is_multiple_of(2);
+        self.score(
+            "the half that was held out",
+            &all.iter().filter(held_out).copied().collect::<Vec<_>>(),
+            outcome,
+        );
+        let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+        let (mut wrong, mut missing) = (Vec::new(), Vec::new());
+        for (id, right) in &self.truth {
+            match outcome.linked.get(id) {
+                Some((other, _)) if other == right => {}
+                Some((other, rule)) => {
+                    wrong.push(format!("  wrong    {id} -> {other} (known: {right}): {rule}"))
+                }
+                None => {
+                    let reason = outcome.reviews.get(id).map_or("nothing in common", String::as_str);
+                    *reasons.entry(reason).or_default() += 1;
+                    missing.push(format!("  missing  {id} -> {right}: {reason}"));
+                }
+            }
+        }
+        println!("  {} links in all; missing: {reasons:?}", outcome.linked.len());
+        wrong.iter().chain(missing.iter().take(MOST_LISTED)).for_each(|line| println!("{line}"));
+        if missing.len() > MOST_LISTED {
+            println!("  ... and {} more", missing.len() - MOST_LISTED);
+        }
+    }
+
+    fn score(&self, what: &str, ids: &[&String], outcome: &Outcome) {
+        let linked: Vec<(&String, &String)> =
+            ids.iter().filter_map(|id| Some((*id, &outcome.linked.get(*id)?.0))).collect();
+        let right = linked.iter().filter(|(id, other)| self.truth.get(*id) == Some(*other)).count();
+        let percent = |part: usize, whole: usize| 100.0 * part as f64 / whole.max(1) as f64;
+        println!(
+            "  {what:28} {:5} pairs: precision {:6.2} %, recall {:6.2} %",
+            ids.len(),
+            percent(right, linked.len()),
+            percent(right, ids.len())
+        );
+    }
+}
+
+/// What the program decided.
+struct Outcome {
+    /// CoinPaprika's id, and CoinGecko's with the rule.
+    linked: BTreeMap<String, (String, String)>,
+    /// Why a coin of CoinPaprika is open.
+    reviews: BTreeMap<String, String>,
+}
+
+impl Outcome {
+    fn read(connection: &mut PgConnection) -> Result<Self> {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = Text)]
+            coinpaprika: String,
+            #[diesel(sql_type = Nullable<Text>)]
+            coingecko: Option<String>,
+            #[diesel(sql_type = Nullable<Text>)]
+            rule: Option<String>,
+            #[diesel(sql_type = Nullable<Text>)]
+            reason: Option<String>,
+        }
+        let rows: Vec<Row> = sql_query(
+            "select c.crypto_id as coinpaprika, g.crypto_id as coingecko, r.reason, \
+                    concat_ws(' ', k.method, k.evidence->>'rule') as rule \
+               from coins c join data_sources s on s.source_id = c.source_id and s.name = 'coinpaprika' \
+               join asset_links k on k.coin_id = c.coin_id and k.ended_at is null \
+               left join (asset_links o join coins g using (coin_id) join data_sources t on t.source_id = g.source_id and t.name = 'coingecko') \
+                 on o.asset_id = k.asset_id and o.ended_at is null \
+               left join asset_reviews r on r.coin_id = c.coin_id",
+        )
+        .load(connection)?;
+        let (mut linked, mut reviews) = (BTreeMap::new(), BTreeMap::new());
+        for row in rows {
+            if let Some(other) = row.coingecko {
+                linked.insert(row.coinpaprika, (other, row.rule.unwrap_or_default()));
+            } else if let Some(reason) = row.reason {
+                reviews.insert(row.coinpaprika, reason);
+            }
+        }
+        Ok(Self { linked, reviews })
+    }
+}
+
+fn unpacked(path: &Path) -> Result<impl Read> {
+    Ok(GzDecoder::new(File::open(path).with_context(|| path.display().to_string())?))
+}
+
+/// The active coins of `id,name,symbol,rank,is_new,is_active,type`; a name may be quoted.
+fn coinpaprika_coins(path: &Path) -> Result<Vec<Value>> {
+    let mut coins = Vec::new();
+    for line in BufReader::new(unpacked(path)?).lines().skip(1) {
+        let line = line?;
+        let cells = cells(&line);
+        if let [id, name, symbol, rank, _, active, ..] = &cells[..]
+            && active == "True"
+        {
+            coins.push(
+                json!({ "id": id, "name": name, "symbol": symbol, "rank": rank.parse::<u32>().unwrap_or(0) }),
+            );
+        }
+    }
+    Ok(coins)
+}
+
+fn cells(line: &str) -> Vec<String> {
+    let mut cells = vec![String::new()];
+    let mut quoted = false;
+    let mut characters = line.chars().peekable();
+    while let Some(c) = characters.next() {
+        match (c, quoted) {
+            ('"', true) if characters.peek() == Some(&'"') => {
+                characters.next();
+                cells.last_mut().into_iter().for_each(|cell| cell.push('"'));
+            }
+            ('"', _) => quoted = !quoted,
+            (',', false) => cells.push(String::new()),
+            _ => cells.last_mut().into_iter().for_each(|cell| cell.push(c)),
+        }
+    }
+    cells
+}
