@@ -8,6 +8,7 @@ mod csv_map;
 mod drift;
 mod faults;
 mod files;
+mod identity;
 mod incremental;
 mod leases;
 mod politeness;
