@@ -80,7 +80,7 @@ macro_rules! serialised {
 }
 
 serialised! {
-    id crypto_id crypto_name symbol price_usd market_cap_usd volume_24h_usd change_24h_percent rank circulating_supply total_supply max_supply data_source observed_at created_at age_seconds
+    id crypto_id crypto_name symbol price_usd market_cap_usd volume_24h_usd change_24h_percent rank circulating_supply total_supply max_supply data_source observed_at created_at age_seconds asset_id
 }
 
 /// What one source said of one coin at one time. Null is "not known", which is not zero. Amounts are JSON numbers
@@ -139,6 +139,9 @@ pub(crate) struct Observation {
     /// same until the data changes, and can be kept.
     #[schema(example = 3, minimum = 0)]
     age_seconds: Option<i64>,
+    /// The asset that the coin belongs to: `GET /assets/{id}`; null while it belongs to none.
+    #[schema(example = "bitcoin")]
+    asset_id: Option<String>,
 }
 
 impl Observation {
@@ -163,6 +166,7 @@ impl Observation {
             data_source: row.data_source,
             observed_at: row.observed_at,
             created_at: row.created_at,
+            asset_id: row.asset_slug,
         }
     }
 }

@@ -100,6 +100,10 @@ fn every_coin_is_listed_once_with_all_its_sources() {
     );
     assert_eq!((&rows[0]["is_stale"], &rows[0]["age_seconds"]), (&json!(false), &json!(60)));
     assert_eq!(rows[0]["market_cap_usd"], 1001);
+    assert_eq!(service.json("/data/btc-bitcoin")["asset_id"], "bitcoin");
+    let data = service.json("/data?symbol=pepe-pepe&fields=asset_id");
+    assert_eq!(data["data"], json!([{"asset_id": "pepe-coin"}]));
+    assert_eq!(service.json("/assets/bitcoin/history?limit=1")["data"][0]["asset_id"], "bitcoin");
     for (query, expected) in [
         ("sort_by=price_usd&order=asc", ["pepe-coin", "pepe-bnb", "bitcoin", "dust"]),
         ("sort_by=price_usd", ["bitcoin", "pepe-bnb", "pepe-coin", "dust"]),

@@ -44,12 +44,12 @@ fn a_page_has_the_documented_shape() {
             r#""symbol":"BTC-BITCOIN","price_usd":0.000000000001230,"market_cap_usd":null,"volume_24h_usd":null,"#,
             r#""change_24h_percent":null,"rank":null,"circulating_supply":null,"total_supply":null,"max_supply":null,"#,
             r#""data_source":"coinpaprika","observed_at":"2024-03-01T09:30:00.123456Z","#,
-            r#""created_at":"2024-03-01T10:00:01Z","age_seconds":1800},"#,
+            r#""created_at":"2024-03-01T10:00:01Z","age_seconds":1800,"asset_id":null},"#,
             r#"{"id":"1-1709283600000000","crypto_id":"btc-bitcoin","crypto_name":"Name of btc-bitcoin","#,
             r#""symbol":"BTC-BITCOIN","price_usd":60000.10,"#,
             r#""market_cap_usd":1175613768269129055911262697748936469694.10,"volume_24h_usd":null,"#,
             r#""change_24h_percent":null,"rank":null,"circulating_supply":null,"total_supply":null,"max_supply":null,"#,
-            r#""data_source":"coinpaprika","observed_at":"2024-03-01T09:00:00Z","created_at":"2024-03-01T10:00:01Z","age_seconds":3601}"#,
+            r#""data_source":"coinpaprika","observed_at":"2024-03-01T09:00:00Z","created_at":"2024-03-01T10:00:01Z","age_seconds":3601,"asset_id":null}"#,
             r#"],"next_cursor":null}"#
         )
     );

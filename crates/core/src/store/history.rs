@@ -10,6 +10,7 @@ use diesel::sql_types::{Array, BigInt, Integer, Nullable, Numeric, SmallInt, Tim
 
 use super::listed::Observation;
 use super::page::Order;
+use super::selection::{COLUMNS, NAMED_COLUMNS, NAMES};
 use super::statement::Statement;
 use crate::Decimal;
 
@@ -63,9 +64,6 @@ pub struct Candle {
     pub source_ids: Vec<i16>,
 }
 
-const COLUMNS: &str = "o.coin_id, o.observed_at, o.batch_id, o.label_id, o.source_id, o.rank, o.price_usd, \
-     o.market_cap_usd, o.volume_24h_usd, o.change_24h_percent, o.circulating_supply, o.total_supply, o.max_supply";
-
 /// The observations of one coin `c` in a range, as they are.
 const NOW: &str = "select {columns} from observations o where {range}{cut}";
 
@@ -82,16 +80,11 @@ const RANGE: &str = "o.source_id = c.source_id and o.coin_id = c.coin_id \
      and o.observed_at >= coalesce($3, '-infinity') and o.observed_at < coalesce($4, 'infinity'){priced}";
 
 const PAGE: &str = "
-select p.coin_id, p.observed_at, p.batch_id, b.created_at, s.name as data_source, c.crypto_id, l.crypto_name, l.symbol,
-       p.rank, p.price_usd, p.market_cap_usd, p.volume_24h_usd, p.change_24h_percent, p.circulating_supply,
-       p.total_supply, p.max_supply
+select {named}
   from (select o.* from unnest($1, $2) as c (coin_id, source_id)
          cross join lateral (select * from ({inner}) o order by o.observed_at {direction} limit $6) o
          order by o.observed_at {direction}, o.coin_id {direction} limit $6) p
-  join coins c on c.coin_id = p.coin_id
-  join data_sources s on s.source_id = p.source_id
-  join coin_labels l on l.label_id = p.label_id
-  join etl_batches b on b.batch_id = p.batch_id
+  {names}
  order by p.observed_at {direction}, p.coin_id {direction}";
 
 const CANDLES: &str = "
@@ -152,7 +145,11 @@ fn page_statement(range: &Range, order: Order, behind: Option<Place>, limit: i64
         String::new()
     };
     let cut = format!("{after} order by o.observed_at {direction} limit $6");
-    let sql = PAGE.replace("{inner}", &inner(range, &cut)).replace("{direction}", direction);
+    let sql = PAGE
+        .replace("{named}", NAMED_COLUMNS)
+        .replace("{names}", NAMES)
+        .replace("{inner}", &inner(range, &cut))
+        .replace("{direction}", direction);
     let statement = bound(Statement::new(sql), range).bind::<BigInt, _>(limit);
     match behind {
         Some(place) => statement.bind::<Timestamptz, _>(place.observed_at).bind::<Integer, _>(place.coin_id),

@@ -1,6 +1,8 @@
 //! `coin_latest`: the newest observation of a coin, and how many there are.
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::{Nullable, Text};
 
 use super::listed::Observation;
 use crate::schema::{coin_labels, coin_latest, coins, data_sources, etl_batches};
@@ -39,6 +41,10 @@ pub fn newest(
             coin_latest::circulating_supply,
             coin_latest::total_supply,
             coin_latest::max_supply,
+            sql::<Nullable<Text>>(
+                "(select a.slug from asset_links x join assets a using (asset_id) \
+                   where x.coin_id = coin_latest.coin_id and x.ended_at is null)",
+            ),
         ))
         .into_boxed();
     if let Some(source_id) = source_id {

@@ -146,12 +146,14 @@ pub struct Revision {
 const OBSERVATION: &str = "
 select o.coin_id, o.observed_at, o.batch_id, b.created_at, s.name as data_source, c.crypto_id, l.crypto_name, l.symbol,
        o.rank, o.price_usd, o.market_cap_usd, o.volume_24h_usd, o.change_24h_percent, o.circulating_supply,
-       o.total_supply, o.max_supply
+       o.total_supply, o.max_supply, a.slug as asset_slug
   from observations o
   join etl_batches b using (batch_id)
   join data_sources s using (source_id)
   join coins c using (coin_id)
   join coin_labels l using (label_id)
+  left join asset_links x on x.coin_id = o.coin_id and x.ended_at is null
+  left join assets a on a.asset_id = x.asset_id
  where o.source_id = $3 and o.coin_id = $1 and o.observed_at = $2";
 
 const WRITTEN: &str = "

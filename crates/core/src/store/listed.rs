@@ -43,6 +43,8 @@ pub struct Observation {
     pub total_supply: Option<Decimal>,
     /// Coins.
     pub max_supply: Option<Decimal>,
+    /// The readable id of the asset that the coin belongs to now; `None` while it belongs to none.
+    pub asset_slug: Option<String>,
 }
 
 impl Observation {
@@ -52,7 +54,7 @@ impl Observation {
     }
 }
 
-/// Columns are read by their place: looking up 16 names in every row costs more than reading the values.
+/// Columns are read by their place: looking up 17 names in every row costs more than reading the values.
 impl QueryableByName<Pg> for Observation {
     fn build<'a>(row: &impl NamedRow<'a, Pg>) -> deserialize::Result<Self> {
         Ok(Self {
@@ -72,6 +74,7 @@ impl QueryableByName<Pg> for Observation {
             circulating_supply: row.get_value::<Nullable<Numeric>, _, _>(13)?,
             total_supply: row.get_value::<Nullable<Numeric>, _, _>(14)?,
             max_supply: row.get_value::<Nullable<Numeric>, _, _>(15)?,
+            asset_slug: row.get_value::<Nullable<Text>, _, _>(16)?,
         })
     }
 }

@@ -44,7 +44,7 @@ pub struct Member {
 const MEMBERS: &str = "
 select l.coin_id, l.observed_at, l.batch_id, b.created_at, s.name as data_source, c.crypto_id, n.crypto_name, n.symbol,
        l.rank, l.price_usd, l.market_cap_usd, l.volume_24h_usd, l.change_24h_percent, l.circulating_supply,
-       l.total_supply, l.max_supply, a.asset_id, a.slug, a.name as asset_name, a.symbol as asset_symbol, k.method,
+       l.total_supply, l.max_supply, a.slug as asset_slug, a.asset_id, a.slug, a.name as asset_name, a.symbol as asset_symbol, k.method,
        k.confidence, k.created_at as linked_at, l.source_id
   from asset_links k
   join assets a using (asset_id)

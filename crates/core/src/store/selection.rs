@@ -54,13 +54,15 @@ pub(super) const COLUMNS: &str = "o.coin_id, o.observed_at, o.batch_id, o.label_
 /// What [`super::listed::Observation`] reads, in its order, of rows called `p` with their names.
 pub(super) const NAMED_COLUMNS: &str = "p.coin_id, p.observed_at, p.batch_id, b.created_at, s.name as data_source, \
      c.crypto_id, l.crypto_name, l.symbol, p.rank, p.price_usd, p.market_cap_usd, p.volume_24h_usd, \
-     p.change_24h_percent, p.circulating_supply, p.total_supply, p.max_supply";
+     p.change_24h_percent, p.circulating_supply, p.total_supply, p.max_supply, a.slug as asset_slug";
 
 /// What the names are joined from.
 pub(super) const NAMES: &str = "join coins c on c.coin_id = p.coin_id \
      join data_sources s on s.source_id = p.source_id \
      join coin_labels l on l.label_id = p.label_id \
-     join etl_batches b on b.batch_id = p.batch_id";
+     join etl_batches b on b.batch_id = p.batch_id \
+     left join asset_links x on x.coin_id = p.coin_id and x.ended_at is null \
+     left join assets a on a.asset_id = x.asset_id";
 
 /// What bounds mean. One text for all of them, so that the number of statements stays small.
 const BOUNDS: &str = "
