@@ -40,6 +40,8 @@ pub struct Config {
     pub stale_after: Duration,
     /// Most open connections of clients; those beyond wait to be accepted.
     pub max_connections: NonZeroUsize,
+    /// How long a client may leave an answer untaken until its connection is cut.
+    pub stalled: Duration,
     /// Who is let in, and how often; everybody, always, unless something is configured.
     pub admission: Admission,
     /// Which pages of other origins may read the answers; `None` for none.
@@ -68,6 +70,7 @@ impl Config {
             // A day, for runs that are started by hand.
             stale_after: Duration::from_secs(86_400),
             max_connections: NonZeroUsize::new(10_000).unwrap_or(NonZeroUsize::MIN),
+            stalled: Duration::from_secs(30),
             admission: Admission::default(),
             cors: None,
             docs: true,

@@ -6,12 +6,14 @@ use std::net::TcpListener;
 use actix_web::rt::System;
 use actix_web::rt::signal::unix::{Signal, SignalKind, signal};
 use kasparro_api::{Handle, Listeners};
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::cli::Failure;
 use crate::settings::{Address, Settings};
 
 /// Serves until a signal comes.
 pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
+    allow_many_files();
     let public = listen(&settings.public, "PORT")?;
     let metrics = settings.metrics.as_ref().map_or(Ok(None), listen_for_metrics)?;
     let failed = |error: io::Error| Failure::Io(format!("cannot serve: {error}"));
@@ -34,6 +36,15 @@ pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
     std::mem::forget(system);
     log::info!("stopped");
     Ok(())
+}
+
+/// Each connection is a file. Systems allow few unless a program asks for as many as it may have.
+fn allow_many_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        log::debug!("the number of open files stays as it is: {error}");
+    }
 }
 
 fn listen(address: &Address, setting: &str) -> Result<TcpListener, Failure> {

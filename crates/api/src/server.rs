@@ -135,6 +135,7 @@ impl Handle {
 /// # Errors
 /// When a listener cannot be used.
 pub fn start(config: &Config, listeners: Listeners) -> io::Result<Service> {
+    cut_stalled_clients(&listeners.public, config.stalled)?;
     let database = Database::new(&config.database_url, config.pool_size.get());
     let snapshots =
         web::Data::new(Snapshots::start(database.clone(), &config.database_url, config.cache_bytes));
@@ -191,6 +192,15 @@ pub fn start(config: &Config, listeners: Listeners) -> io::Result<Service> {
         .worker_max_blocking_threads(config.pool_size.get() * 4);
     let public = bounded!(server, config).listen(listeners.public)?.run();
     Ok(Service { public, metrics: metrics.transpose()?, draining, drain: config.drain })
+}
+
+/// Has the kernel end a connection whose client takes nothing of what was sent, which the library never does. What a
+/// listener has, its connections inherit.
+fn cut_stalled_clients(listener: &TcpListener, after: Duration) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(listener).set_tcp_user_timeout(Some(after))?;
+    let _ = (listener, after);
+    Ok(())
 }
 
 /// Whether the database can be used, as one sentence when it cannot.

@@ -56,6 +56,9 @@ pub(crate) struct Options {
     /// Most open connections of clients [default: 10000]
     #[arg(long, global = true, env = "API_MAX_CONNECTIONS", value_name = "N")]
     max_connections: Option<String>,
+    /// Seconds for which a client may leave an answer untaken [default: 30]
+    #[arg(long, global = true, env = "API_STALLED_SECS", value_name = "SECONDS")]
+    stalled: Option<String>,
     /// Requests a minute that each client has; 0 for no limit [default: 0]
     #[arg(long, global = true, env = "API_RATE_LIMIT_PER_MINUTE", value_name = "N")]
     rate_limit: Option<String>,
@@ -202,6 +205,7 @@ impl Settings {
             ("trusted proxies", listed(&admission.trusted_proxies)),
             ("cors", config.cors.as_ref().map_or_else(|| "off".to_owned(), Cors::to_string)),
             ("docs", on(config.docs)),
+            ("stalled", seconds(config.stalled)),
             ("drain", seconds(config.drain)),
             ("shutdown", seconds(config.shutdown)),
             ("hsts", config.hsts_secs.map_or_else(|| "off".to_owned(), |secs| format!("{secs} s"))),
@@ -259,6 +263,7 @@ impl Check {
         };
         let stale_after = options.stale_after.as_deref();
         seconds("API_STALE_AFTER_SECS", stale_after, &mut config.stale_after, 1..=u64::from(u32::MAX));
+        seconds("API_STALLED_SECS", options.stalled.as_deref(), &mut config.stalled, 1..=3_600);
         seconds("API_DRAIN_SECS", options.drain.as_deref(), &mut config.drain, 0..=600);
         seconds("API_SHUTDOWN_SECS", options.shutdown.as_deref(), &mut config.shutdown, 1..=600);
         config.docs = self.switch("API_DOCS", options.docs.as_deref(), config.docs);

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::support::raw_request;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_kasparro-api");
-const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 const NOWHERE: &str = "postgres://someone:canary-password@127.0.0.1:1/nothing";
 
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
@@ -137,10 +137,9 @@ fn the_document_is_printed() {
 }
 
 /// The program on free ports, its address and that of its metrics.
-fn start(database: &TestDatabase, variables: &[(&str, &str)]) -> (Running, String, String) {
+pub(crate) fn start(variables: &[(&str, &str)]) -> (Running, String, String) {
     let mut program = Program::new(BINARY)
         .arguments(["--bind", "127.0.0.1", "--port", "0", "--metrics-port", "0"])
-        .variable("DATABASE_URL", database.url())
         .variables(variables)
         .spawn();
     let mut address = |before: &str| {
@@ -153,7 +152,7 @@ fn start(database: &TestDatabase, variables: &[(&str, &str)]) -> (Running, Strin
 #[test]
 fn it_serves_logs_and_stops() {
     let database = TestDatabase::new();
-    let (mut program, address, metrics) = start(&database, &[("API_DRAIN_SECS", "0")]);
+    let (mut program, address, metrics) = start(&[("DATABASE_URL", database.url()), ("API_DRAIN_SECS", "0")]);
     raw_request(&address, "GET", "/data?limit=3", &[("X-Request-ID", "from-the-test")]);
     let line = program.wait_for_line(SOON, "request_id=from-the-test");
     assert!(
@@ -184,7 +183,7 @@ fn it_serves_logs_and_stops() {
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let database = TestDatabase::new();
-    let (mut program, address, _) = start(&database, &[("API_DRAIN_SECS", "600")]);
+    let (mut program, address, _) = start(&[("DATABASE_URL", database.url()), ("API_DRAIN_SECS", "600")]);
     program.signal(Signal::TERM);
     program.wait_for_line(SOON, "stopping: requests in flight");
     assert_eq!(raw_request(&address, "GET", "/readyz", &[]).status, 503);
@@ -196,7 +195,7 @@ fn a_second_signal_ends_it_at_once() {
 #[test]
 fn an_interrupt_does_not_wait_to_be_noticed() {
     let database = TestDatabase::new();
-    let (program, ..) = start(&database, &[("API_DRAIN_SECS", "600")]);
+    let (program, ..) = start(&[("DATABASE_URL", database.url()), ("API_DRAIN_SECS", "600")]);
     program.signal(Signal::INT);
     assert_eq!(program.wait(SOON).code, 0);
 }
@@ -204,8 +203,13 @@ fn an_interrupt_does_not_wait_to_be_noticed() {
 #[test]
 fn a_line_of_the_log_is_one_object_whatever_a_client_sends() {
     let database = TestDatabase::new();
-    let variables = [("LOG_FORMAT", "json"), ("RUST_LOG", "debug"), ("API_DRAIN_SECS", "0")];
-    let (mut program, address, _) = start(&database, &variables);
+    let variables = [
+        ("DATABASE_URL", database.url()),
+        ("LOG_FORMAT", "json"),
+        ("RUST_LOG", "debug"),
+        ("API_DRAIN_SECS", "0"),
+    ];
+    let (mut program, address, _) = start(&variables);
     let sent = [
         ("GET", "/data?limit=1", "plain"),
         ("GET", "/data/%0d%0a%1b[31mforged?source=%0a", "x\" forged=\"1"),

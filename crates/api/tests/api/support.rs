@@ -1,6 +1,7 @@
 //! A running service with a database of its own, and rows for it.
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::num::NonZeroUsize;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -172,17 +173,37 @@ impl Answer {
 
 /// Writes a request by hand: a client would mend or refuse what some tests send.
 pub(crate) fn raw_request(address: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
-    use std::io::{Read, Write};
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
-    let mut text = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
-    for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
-    }
-    stream.write_all(format!("{text}\r\n").as_bytes()).unwrap();
+    answer_of(send(address, method, path, headers))
+}
+
+/// Sends a request and does not wait for its answer.
+pub(crate) fn send(address: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(request_text(address, method, path, headers).as_bytes()).unwrap();
+    stream
+}
+
+/// The answer to what was sent, read to the end of the connection.
+pub(crate) fn answer_of(mut stream: TcpStream) -> Answer {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").map_or(bytes.len(), |at| at + 4);
     Answer { bytes: bytes[end..].to_vec(), ..parse_answer(&String::from_utf8_lossy(&bytes)) }
+}
+
+/// GET over a connection; `None` when the connection ends before the first byte of an answer.
+pub(crate) fn exchange(mut stream: TcpStream, address: &str, path: &str) -> Option<Answer> {
+    stream.write_all(request_text(address, "GET", path, &[]).as_bytes()).ok()?;
+    stream.peek(&mut [0]).ok().filter(|bytes| *bytes > 0)?;
+    Some(answer_of(stream))
+}
+
+fn request_text(address: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> String {
+    let mut text = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    text + "\r\n"
 }
 
 fn parse_answer(text: &str) -> Answer {
