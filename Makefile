@@ -14,7 +14,7 @@ CARGO_FLAGS := --workspace --locked $(FEATURES)
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run demo etl api
 run: build ## build, find or start Postgres, migrate, load once, serve on port 8000 (PORT=…)
@@ -65,6 +65,26 @@ lint: ## formatting, clippy and rustdoc without a warning; hadolint and shellche
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps $(CARGO_FLAGS)
 	@if command -v hadolint >/dev/null; then hadolint docker/Dockerfile; else echo 'skipped: hadolint is not installed'; fi
 	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/fault-tools docker/*.sh; else echo 'skipped: shellcheck is not installed'; fi
+
+# schemathesis, pandas and a generator of clients, as pinned, in a folder of their own.
+CONTRACT := crates/api/tests/contract
+VENV     := .local/contract
+DEBUG    := $(TARGET)/debug
+
+.PHONY: test-contract test-clients debug
+test-contract: $(VENV)/installed debug ## whatever is sent to the API, the answer is a documented one (ARGS='--cases 20 --seeds 1')
+	@BIN=$(DEBUG) $(DEBUG)/kasparro-localpg scratch -- $(VENV)/bin/python $(CONTRACT)/test_contract.py $(ARGS)
+
+test-clients: $(VENV)/installed debug ## a generated client and pandas read every route of the API
+	@BIN=$(DEBUG) $(DEBUG)/kasparro-localpg scratch -- $(VENV)/bin/python $(CONTRACT)/test_clients.py
+
+debug:
+	@cargo build --bins $(CARGO_FLAGS)
+
+$(VENV)/installed: $(CONTRACT)/requirements.txt
+	python3 -m venv --clear $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 .PHONY: bench bench-etl bench-identity
 bench: bench-etl bench-identity ## every benchmark: ratios of medians, both sides in one run (takes minutes)
