@@ -52,14 +52,15 @@ impl Decimal {
             _ => (false, text),
         };
         let (mantissa, exponent) = match rest.find(['e', 'E']) {
-            Some(at) => (&rest[..at], parse_exponent(&rest[at + 1..])?),
-            None => (rest, 0),
+            Some(at) => (&rest[..at], Some(&rest[at + 1..])),
+            None => (rest, None),
         };
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let digits_only = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
         if whole.len() + fraction.len() == 0 || !digits_only(whole) || !digits_only(fraction) {
             return Err(DecimalError::Malformed);
         }
+        let exponent = exponent.map_or(Ok(0), parse_exponent)?;
         if exponent == 0 {
             return plain(negative, whole, fraction);
         }
@@ -357,8 +358,22 @@ mod tests {
     #[test]
     fn what_is_no_number_is_refused() {
         for text in [
-            "", "-", ".", "e5", "1e", "1e+", "NaN", "Infinity", " 5", "1,234.5", "1_000", "0x10", "1.2.3",
-            "--1", "٣",
+            "",
+            "-",
+            ".",
+            "e5",
+            "1e",
+            "1e+",
+            "NaN",
+            "Infinity",
+            " 5",
+            "1,234.5",
+            "1_000",
+            "0x10",
+            "1.2.3",
+            "--1",
+            "٣",
+            "5x0e99999999999",
         ] {
             assert_eq!(Decimal::parse(text), Err(DecimalError::Malformed), "{text}");
         }
