@@ -225,6 +225,13 @@ fn exporting(connection: &mut PgConnection) -> i64 {
     .unwrap()
 }
 
+/// Waits until so many sessions are in the middle of an export: its head is sent before its first row is asked for.
+fn wait_for(observer: &mut PgConnection, sessions: i64) {
+    while exporting(observer) != sessions {
+        std::thread::yield_now();
+    }
+}
+
 /// Asks for an export and reads no more than its beginning.
 fn begun(service: &Service) -> TcpStream {
     let mut stream = TcpStream::connect(service.address()).unwrap();
@@ -245,12 +252,10 @@ fn slow_clients_hold_up_no_one_and_those_that_leave_hold_nothing() {
     assert_eq!(third.problem()["code"], "busy");
     service.json("/data?limit=3&sort_by=price_usd");
     let mut observer = database.connect();
-    assert_eq!(exporting(&mut observer), 2);
+    wait_for(&mut observer, 2);
     drop(slow);
     service.when("/data/export?fields=id&latest=true", |answer| answer.status == 200);
-    while exporting(&mut observer) > 0 {
-        std::thread::yield_now();
-    }
+    wait_for(&mut observer, 0);
 }
 
 #[test]

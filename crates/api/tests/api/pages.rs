@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use kasparro_testkit::database::TestDatabase;
 use serde_json::Value;
 
 use crate::support::{SETTLE, SOURCES, Service, batch, coin, observation, run, service_with};
@@ -157,34 +158,64 @@ fn the_link_header_leads_to_the_next_page() {
     assert_eq!(service.get("/data?limit=100").header("link"), None);
 }
 
+/// What is walked while rows are written; some of the new rows are within each of them.
+const WALKED: [&str; 8] = [
+    "",
+    "&source=csv",
+    "&source=csv,coinpaprika",
+    "&crypto_id=coin-0,coin-1",
+    "&symbol=coin-1",
+    "&min_price_usd=1&max_price_usd=4",
+    "&max_market_cap_usd=5e20",
+    "&from=2024-01-05T00:00:00Z",
+];
+
 #[test]
 fn rows_written_meanwhile_neither_repeat_nor_hide_others() {
+    let (database, service) = service_with(&market());
+    let mut number = 20;
     for sort in SORTS {
         for order in ORDERS {
-            let (database, service) = service_with(&market());
-            let query = format!("sort_by={sort}&order={order}&limit=10");
-            let before: BTreeSet<_> =
-                walk(&service, &query).iter().map(|row| row["id"].to_string()).collect();
-            let mut met = Vec::new();
-            let mut path = format!("/data?{query}");
-            for number in 20.. {
-                let page = service.json(&path);
-                met.extend(page["data"].as_array().unwrap().iter().map(|row| row["id"].to_string()));
-                let Some(cursor) = page["next_cursor"].as_str() else { break };
-                path = format!("/data?{query}&cursor={cursor}");
-                let sql = [
-                    batch(number, "csv", &format!("2024-04-01 00:{number}Z")),
-                    observation(2, number, &format!("2024-04-01 00:{number}Z"), "2.50", "null"),
-                    observation(5, number, &format!("2024-04-01 00:{number}Z"), "null", "3e20"),
-                ];
-                run(&database, &sql.concat());
-                if number > 45 {
-                    break; // in ascending order of writing the walk would never catch up
+            for filter in WALKED {
+                let query = format!("sort_by={sort}&order={order}{filter}&limit=10");
+                let before: BTreeSet<_> =
+                    walk(&service, &query).iter().map(|row| row["id"].to_string()).collect();
+                let mut met = Vec::new();
+                let mut path = format!("/data?{query}");
+                // In ascending order of writing the walk would never catch up with what is written for ever.
+                let last = number + 4;
+                loop {
+                    let page = service.json(&path);
+                    met.extend(page["data"].as_array().unwrap().iter().map(|row| row["id"].to_string()));
+                    let Some(cursor) = page["next_cursor"].as_str() else { break };
+                    path = format!("/data?{query}&cursor={cursor}");
+                    if number < last {
+                        number += 1;
+                        write_more(&database, number);
+                    }
                 }
+                let old: Vec<_> = met.iter().filter(|id| before.contains(*id)).collect();
+                let distinct: BTreeSet<_> = met.iter().collect();
+                assert_eq!((old.len(), distinct.len()), (before.len(), met.len()), "{query}");
             }
-            let old: Vec<_> = met.iter().filter(|id| before.contains(*id)).collect();
-            let distinct: BTreeSet<_> = met.iter().collect();
-            assert_eq!((old.len(), distinct.len()), (before.len(), met.len()), "{query}");
         }
     }
+}
+
+/// A batch of two rows of the csv source: one of a middling price, and one without.
+fn write_more(database: &TestDatabase, number: i64) {
+    let time = format!("2024-04-01 {:02}:{:02}Z", number / 60, number % 60);
+    let coins = [2, 5].map(|coin_id| coin_id.to_string()).join(",");
+    let sql = [
+        batch(number, "csv", &time),
+        observation(2, number, &time, "2.50", "null"),
+        observation(5, number, &time, "null", "3e20"),
+        format!(
+            "update coin_latest set observations = observations + 1 where coin_id in ({coins});
+             update etl_batches set extracted = 2, loaded = 2, observed_from = '{time}', observed_to = '{time}'
+              where batch_id = {number};
+             update data_sources set observations = observations + 2 where name = 'csv';"
+        ),
+    ];
+    run(database, &sql.concat());
 }

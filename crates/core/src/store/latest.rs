@@ -64,11 +64,19 @@ pub struct CoinFilter<'a> {
     pub source_ids: Option<&'a [i16]>,
 }
 
-/// The keys of the coins that are meant; costs what reading the coins costs.
+/// The keys of the coins that are meant: by their index when their ids are known; by symbol at the cost of reading the
+/// coins.
 ///
 /// # Errors
 /// What the database says.
 pub fn coin_ids(connection: &mut PgConnection, filter: &CoinFilter<'_>) -> QueryResult<Vec<i32>> {
+    if let (Some(ids), None) = (filter.crypto_ids, filter.symbols) {
+        let query = coins::table.select(coins::coin_id).filter(coins::crypto_id.eq_any(ids));
+        return match filter.source_ids {
+            Some(sources) => query.filter(coins::source_id.eq_any(sources)).load(connection),
+            None => query.load(connection),
+        };
+    }
     let mut query = coin_latest::table
         .inner_join(coins::table)
         .inner_join(coin_labels::table)
