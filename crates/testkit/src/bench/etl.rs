@@ -122,13 +122,8 @@ impl Bench<'_> {
             ),
         )?;
         let (first, last) = spans.trim().split_once('|').context("psql answered something else")?;
-        let line = |what, reference, ours, theirs, unit, reach| Comparison {
-            what,
-            reference,
-            ours,
-            theirs,
-            unit,
-            reach,
+        let line = |what: &str, reference, ours, theirs, unit, reach| {
+            Comparison::of(what, ours, reference, theirs, unit, reach)
         };
         Ok([
             line(
@@ -285,16 +280,10 @@ impl Bench<'_> {
 impl Rounds {
     fn comparisons(self) -> Vec<Comparison> {
         let first = median(self.first);
-        let compare = |what, ours, reference, theirs, reach| Comparison {
-            what,
-            reference,
-            ours,
-            theirs,
-            unit: "s",
-            reach,
+        let compare = |what: &str, ours, reference, theirs, reach| {
+            Comparison::of(what, ours, reference, theirs, "s", reach)
         };
-        let alone =
-            |what, ours, unit, reach| Comparison { what, reference: "", ours, theirs: f64::NAN, unit, reach };
+        let alone = Comparison::alone;
         vec![
             compare(
                 "first load",

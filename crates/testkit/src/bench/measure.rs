@@ -31,7 +31,7 @@ pub(super) fn run(command: &mut Command) -> Result<Measured> {
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        peak_kib = peak_kib.max(high_water_mark(child.id()).unwrap_or(0));
+        peak_kib = peak_kib.max(status_kib(child.id(), "VmHWM:").unwrap_or(0));
         std::thread::sleep(Duration::from_millis(2));
     };
     let seconds = started.elapsed().as_secs_f64();
@@ -41,10 +41,10 @@ pub(super) fn run(command: &mut Command) -> Result<Measured> {
     Ok(Measured { seconds, peak_mib: peak_kib as f64 / 1024.0 })
 }
 
-/// The kernel's own record of the peak, in KiB.
-fn high_water_mark(pid: u32) -> Option<u64> {
+/// A figure of the kernel about a process, such as `VmHWM:`, the peak of its memory, in KiB.
+pub(super) fn status_kib(pid: u32, name: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().trim_end_matches(" kB").parse().ok()
 }
 

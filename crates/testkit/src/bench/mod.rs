@@ -2,6 +2,7 @@
 //!
 //! Machines are shared and noisy, so what counts is the ratio of two medians, never a time.
 
+pub mod api;
 pub mod etl;
 pub mod identity;
 mod measure;
@@ -10,12 +11,31 @@ use std::fmt;
 
 /// One line of the result.
 struct Comparison {
-    what: &'static str,
+    what: String,
     reference: &'static str,
     ours: f64,
     theirs: f64,
     unit: &'static str,
     reach: &'static str,
+}
+
+impl Comparison {
+    /// One of our figures beside one of somebody else's.
+    fn of(
+        what: impl Into<String>,
+        ours: f64,
+        reference: &'static str,
+        theirs: f64,
+        unit: &'static str,
+        reach: &'static str,
+    ) -> Self {
+        Self { what: what.into(), reference, ours, theirs, unit, reach }
+    }
+
+    /// A figure that stands for itself.
+    fn alone(what: &str, ours: f64, unit: &'static str, reach: &'static str) -> Self {
+        Self::of(what, ours, "", f64::NAN, unit, reach)
+    }
 }
 
 impl fmt::Display for Comparison {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use kasparro_testkit::bench::etl::{Plan, run_all};
-use kasparro_testkit::bench::identity;
+use kasparro_testkit::bench::{api, identity};
 
 /// Measures the loader beside psql, as ratios of medians.
 #[derive(Parser)]
@@ -16,9 +16,15 @@ struct Arguments {
     /// Snapshots of each coin.
     #[arg(long, default_value_t = 100)]
     times: u64,
-    /// What to measure: everything, the loader (etl), or which coins are one (identity).
-    #[arg(long, default_value = "all", value_parser = ["all", "etl", "identity"])]
+    /// What to measure: everything, the loader (etl), which coins are one (identity), or the service (api).
+    #[arg(long, default_value = "all", value_parser = ["all", "etl", "identity", "api"])]
     part: String,
+    /// Seconds that each load of the service lasts.
+    #[arg(long, default_value_t = 3)]
+    seconds: u64,
+    /// Serves a body of so many bytes instead: what the service is measured beside.
+    #[arg(long, hide = true)]
+    fixed_body: Option<usize>,
     /// Runs of which the median counts.
     #[arg(long, default_value_t = 3)]
     runs: usize,
@@ -35,19 +41,29 @@ fn main() -> ExitCode {
     let plan = || -> anyhow::Result<Plan> {
         let etl = std::env::current_exe()?.with_file_name("kasparro-etl");
         let folder = std::path::absolute(&arguments.folder)?;
-        let Arguments { coins, times, runs, growth, .. } = arguments;
+        let &Arguments { coins, times, runs, growth, .. } = &arguments;
         Ok(Plan { coins, times, runs, growth, etl, folder })
     };
     let measure = |plan: Plan| -> anyhow::Result<()> {
-        if arguments.part != "identity" {
+        let wanted = |part| arguments.part == "all" || arguments.part == part;
+        if wanted("etl") {
             run_all(&plan)?;
         }
-        if arguments.part != "etl" {
+        if wanted("identity") {
             identity::run_all(&plan.etl, &plan.folder)?;
+        }
+        if wanted("api") {
+            let Plan { coins, times, runs, etl, folder, .. } = plan;
+            let programs = etl.parent().map(PathBuf::from).unwrap_or_default();
+            api::run_all(&api::Plan { coins, times, runs, seconds: arguments.seconds, programs, folder })?;
         }
         Ok(())
     };
-    match plan().and_then(measure) {
+    let done = match arguments.fixed_body {
+        Some(bytes) => api::serve_fixed_body(bytes),
+        None => plan().and_then(measure),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("kasparro-bench: {error:#}");
