@@ -161,7 +161,7 @@ where
             return;
         }
         let show = |row| Observation::of(row, shown, &sources);
-        match write(&mut connection, &selection, format, shown, self.coding, &writer, show) {
+        match write(&mut connection, (&selection, total), format, shown, self.coding, &writer, show) {
             Ok(()) => {
                 let _ = writer.finish();
             }
@@ -208,7 +208,7 @@ enum Stop {
 
 fn write(
     connection: &mut Connection,
-    selection: &Selection,
+    (selection, total): (&Selection, i64),
     format: Format,
     shown: Fields,
     coding: Coding,
@@ -219,7 +219,7 @@ fn write(
     let mut encoder = Encoder::new(coding).map_err(failed)?;
     let mut plain = Vec::with_capacity(PIECE_BYTES + 4096);
     let mut rows = Rows::begin(format, shown, &mut plain);
-    let mut stop = None;
+    let (mut stop, mut count) = (None, 0);
     let mut send = |plain: &mut Vec<u8>, least: usize| {
         encoder.write(plain).map_err(failed)?;
         plain.clear();
@@ -229,6 +229,7 @@ fn write(
         }
     };
     let read = export::each(connection, selection, |row| {
+        count += 1;
         let written = rows.write(&show(row), &mut plain).map_err(|error| Stop::Failed(error.to_string()));
         let sent = written.and_then(|()| match plain.len() >= PIECE_BYTES {
             true => send(&mut plain, PIECE_BYTES),
@@ -246,6 +247,10 @@ fn write(
         return Err(why);
     }
     read.map_err(|error| Stop::Failed(error.to_string()))?;
+    // Diesel's row-by-row mode takes the loss of the connection for the end of the rows.
+    if count != total {
+        return Err(Stop::Failed(format!("the database gave {count} rows of {total}")));
+    }
     rows.end(&mut plain);
     send(&mut plain, PIECE_BYTES)?;
     let rest = encoder.finish().map_err(failed)?;
