@@ -94,8 +94,13 @@ pub fn retry_after(name: &str, value: &[u8]) {
 pub fn json_source(name: &str, body: &[u8]) {
     let source = (sources::find(name).expect("a source").open)(&settings(None, 1)).expect("opens");
     let provenance = Provenance::Http { url: "http://x/".to_owned(), status: 200, content_type: None };
-    let batch =
-        RawBatch { bytes: body.to_vec(), fetched_at: now(), provenance, cursor: serde_json::Value::Null };
+    let batch = RawBatch {
+        bytes: body.to_vec(),
+        fetched_at: now(),
+        provenance,
+        cursor: serde_json::Value::Null,
+        reached: None,
+    };
     if let Some(contract) = source.contract() {
         let _ = contract.drifts(body);
     }

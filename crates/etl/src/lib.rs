@@ -65,11 +65,19 @@ pub fn main() -> ExitCode {
             return failure::FailureKind::Config.exit_code().into();
         }
     };
+    // Whoever collects lines of JSON wants the report as one of them.
+    let all_json = format == logging::Format::Json;
     let code = match cli.command.unwrap_or_else(|| Command::Run(RunArgs::default())) {
-        Command::Run(arguments) => run::run(settings, &arguments, progress),
+        Command::Run(mut arguments) => {
+            arguments.json |= all_json;
+            run::run(settings, &arguments, progress)
+        }
         Command::Migrate => commands::migrate(&settings),
         Command::Status(arguments) => status::status(&settings, arguments.json),
-        Command::Reprocess(arguments) => run::reprocess(settings, &arguments, progress),
+        Command::Reprocess(mut arguments) => {
+            arguments.json |= all_json;
+            run::reprocess(settings, &arguments, progress)
+        }
         Command::Rejects(arguments) => commands::rejects(&settings, &arguments),
         Command::Resolve(arguments) => identity::resolve(&settings, &arguments),
         Command::Prune(arguments) => prune::prune(&settings, &arguments),

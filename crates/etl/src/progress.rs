@@ -6,6 +6,12 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kasparro_core::store::run::Tally;
 
+use crate::source::Reached;
+
+/// While nobody knows how much there is.
+const OPEN_END: &str = "{spinner} {prefix:12} {msg}  {elapsed}";
+const WITH_END: &str = "{spinner} {prefix:12} {bar:14} {percent:>3}% {msg}, {eta} left";
+
 /// The display; on anything but a terminal it draws nothing.
 #[derive(Clone)]
 pub(crate) struct Progress(MultiProgress);
@@ -28,9 +34,7 @@ impl Progress {
     /// A line for one source.
     pub(crate) fn source(&self, name: &str) -> Line {
         let bar = self.0.add(ProgressBar::new_spinner());
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix:12} {msg}  {elapsed}") {
-            bar.set_style(style);
-        }
+        draw_as(&bar, OPEN_END);
         bar.set_prefix(name.to_owned());
         bar.set_message("asking");
         bar.enable_steady_tick(Duration::from_millis(125));
@@ -43,10 +47,24 @@ pub(crate) struct Line(ProgressBar);
 
 impl Line {
     /// Shows how far it is.
-    pub(crate) fn show(&self, batches: u64, tally: &Tally) {
+    pub(crate) fn show(&self, batches: u64, tally: &Tally, reached: Option<Reached>) {
         let seconds = self.0.elapsed().as_secs_f64().max(0.001);
-        let rate = tally.extracted() as f64 / seconds;
-        self.0.set_message(format!("batch {batches}: {} ({rate:.0} records/s)", sentence(tally)));
+        let rate = grouped((tally.extracted() as f64 / seconds) as i64);
+        let Some(reached) = reached else {
+            return self.0.set_message(format!("batch {batches}: {}, {rate}/s", sentence(tally)));
+        };
+        if self.0.length().is_none() {
+            draw_as(&self.0, WITH_END);
+        }
+        self.0.set_length(reached.of);
+        self.0.set_position(reached.done);
+        self.0.set_message(format!("{} records, {rate}/s", grouped(tally.extracted())));
+    }
+}
+
+fn draw_as(bar: &ProgressBar, template: &str) {
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
     }
 }
 

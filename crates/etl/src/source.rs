@@ -59,6 +59,15 @@ pub(crate) struct RawBatch {
     pub(crate) provenance: Provenance,
     /// How far the source is with this batch, for the checkpoint; its shape belongs to the source.
     pub(crate) cursor: serde_json::Value,
+    /// How much is read with this batch, for people; `None` when nobody knows how much there is.
+    pub(crate) reached: Option<Reached>,
+}
+
+/// Bytes that were read, of so many.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reached {
+    pub(crate) done: u64,
+    pub(crate) of: u64,
 }
 
 /// Where a batch came from.

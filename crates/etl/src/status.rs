@@ -16,6 +16,7 @@ use crate::commands::{finish, ready};
 use crate::database;
 use crate::progress::{grouped, sentence};
 use crate::settings::Settings;
+use crate::sources;
 
 /// Launches that are listed.
 const RUNS: i64 = 5;
@@ -24,9 +25,16 @@ const RUNS: i64 = 5;
 pub(crate) fn status(settings: &Settings, as_json: bool) -> u8 {
     finish(|| {
         let mut connection = ready(settings)?;
-        let status = Status::gather(&mut connection).map_err(|error| database::failure(&error))?;
+        let mut status = Status::gather(&mut connection).map_err(|error| database::failure(&error))?;
+        status.sources.iter_mut().for_each(|source| source.quota = quota(settings, &source.counters.name));
         Ok(if as_json { format!("{}\n", status.json()) } else { status.text() })
     })
+}
+
+/// Calls that a source may make to its host in a calendar month.
+fn quota(settings: &Settings, source: &str) -> Option<(String, u32)> {
+    let ledger = (sources::find(source)?.policy)(settings).ledger?;
+    Some((ledger.host, ledger.quota?))
 }
 
 struct Status {
@@ -42,6 +50,8 @@ struct SourceStatus {
     checkpoint: Option<Checkpoint>,
     lease: Option<Held>,
     calls: Vec<Used>,
+    /// The host that is asked with today's settings, and the calls to it that a month may have.
+    quota: Option<(String, u32)>,
     drifts: Vec<Drift>,
 }
 
@@ -62,6 +72,7 @@ impl Status {
                 checkpoint: checkpoint_at.map(|at| checkpoints.swap_remove(at)),
                 lease: lease::held(connection, name)?,
                 drifts: drifts.iter().filter(|drift| drift.source == *name).cloned().collect(),
+                quota: None,
                 calls: calls.iter().filter(|used| used.source == *name).cloned().collect(),
                 counters,
             });
@@ -150,8 +161,11 @@ impl SourceStatus {
             lines.push(format!("not to be asked before {}", shown(time)));
         }
         for Used { host, today, this_month, .. } in &self.calls {
+            let quota = self.quota.as_ref().filter(|(asked, _)| asked == host);
+            let of =
+                quota.map(|(_, calls)| format!(" of {}", grouped(i64::from(*calls)))).unwrap_or_default();
             lines.push(format!(
-                "{} calls to {host} this month, {} today",
+                "{}{of} calls to {host} this month, {} today",
                 grouped(*this_month),
                 grouped(*today)
             ));
@@ -191,6 +205,7 @@ impl SourceStatus {
             "not_before": self.not_before(now),
             "lease": self.lease,
             "calls": self.calls,
+            "monthly_quota": self.quota.as_ref().map(|(host, calls)| json!({ "host": host, "calls": calls })),
             "drift": self.drifts,
         })
     }

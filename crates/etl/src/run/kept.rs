@@ -74,6 +74,7 @@ impl Kept {
             fetched_at: body.fetched_at,
             provenance: Provenance::Http { url: body.url, status, content_type: body.content_type },
             cursor: self.cursor.clone(),
+            reached: None,
         })
     }
 
@@ -99,6 +100,7 @@ impl Kept {
                 layout,
             },
             cursor: self.cursor.clone(),
+            reached: None,
             bytes,
         })
     }

@@ -269,6 +269,7 @@ impl Report {
             "success": self.success(),
             "exit_code": self.exit_code(),
             "seconds": (took.as_secs_f64() * 1000.0).round() / 1000.0,
+            "summary": self.summary(took),
             "error": self.message(),
             "assets": self.resolved,
             "listings": self.listings,
@@ -277,10 +278,8 @@ impl Report {
     }
 
     fn text(&self, took: Duration) -> String {
-        let mut all = Tally::default();
         let mut text = String::new();
         for outcome in &self.outcomes {
-            all += outcome.tally;
             text.push_str(&format!("{:12} {}\n", outcome.name, outcome.line()));
         }
         for listing in &self.listings {
@@ -291,7 +290,13 @@ impl Report {
             (Some(resolved), None) => text.push_str(&format!("{NAME:12} {}\n", identity::sentence(resolved))),
             (None, None) => {}
         }
-        let seconds = took.as_secs_f64();
+        text + &self.summary(took) + "\n"
+    }
+
+    /// What happened, in one sentence.
+    fn summary(&self, took: Duration) -> String {
+        let mut all = Tally::default();
+        self.outcomes.iter().for_each(|outcome| all += outcome.tally);
         let nothing_new = all.loaded == 0 && all.restated == 0;
         let verdict = match self.status() {
             "succeeded" if nothing_new => "nothing new".to_owned(),
@@ -303,11 +308,13 @@ impl Report {
             ),
             "skipped" => "another run is at it".to_owned(),
             "cancelled" => format!("ended by a signal, what was committed stays: {}", sentence(&all)),
-            _ => "nothing was loaded to the end".to_owned(),
+            _ if all.extracted() > 0 => format!("no source was read to its end: {}", sentence(&all)),
+            _ => "nothing was loaded".to_owned(),
         };
+        let seconds = took.as_secs_f64();
         let end = if self.dry_run { "dry run, nothing was written: " } else { "" };
-        text.push_str(&format!("done in {seconds:.1} s: {end}{verdict}\n"));
-        text
+        let word = if self.status() == "failed" { "FAILED after" } else { "done in" };
+        format!("{word} {seconds:.1} s: {end}{verdict}")
     }
 }
 

@@ -187,6 +187,7 @@ impl Session {
             return Ok(());
         }
         self.attempt(assignment, |session| session.commit_group(source))?;
+        let reached = self.group.batches.last().and_then(|ready| ready.raw.reached);
         for done in std::mem::take(&mut self.group).written {
             self.tally += done.written.tally;
             self.batches += 1;
@@ -194,7 +195,7 @@ impl Session {
                 self.rewritten.add(&done.written.tally, settled, raw);
             }
         }
-        assignment.line.show(self.batches, &self.tally);
+        assignment.line.show(self.batches, &self.tally, reached);
         Ok(())
     }
 

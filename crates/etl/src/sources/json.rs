@@ -45,6 +45,7 @@ pub(super) fn batch(answer: Answer, cursor: serde_json::Value) -> RawBatch {
         fetched_at: chrono::SubsecRound::trunc_subsecs(received_at, 6),
         provenance: Provenance::Http { url, status, content_type },
         cursor,
+        reached: None,
     }
 }
 

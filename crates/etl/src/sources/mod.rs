@@ -133,6 +133,7 @@ mod tests {
                         fetched_at: "2026-01-01T00:00:00Z".parse().unwrap(),
                         provenance: Provenance::Http { url: String::new(), status: 200, content_type: None },
                         cursor: serde_json::Value::Null,
+                        reached: None,
                     };
                     source.normalise(&batch).unwrap().records.pop().unwrap()
                 };

@@ -290,7 +290,7 @@ fn read_while_killing(step: usize) {
         .variable("PORT", "0")
         .spawn();
     let address = service.wait_for(LONG, |line| {
-        let (_, rest) = line.split_once("http://")?;
+        let (_, rest) = line.split_once("serving http://")?;
         Some(rest.split(['/', '"', ' ']).next()?.to_owned())
     });
     let (stop, asked) = (AtomicBool::new(false), AtomicU64::new(0));

@@ -50,6 +50,9 @@ fn every_log_line_is_an_object_with_run_and_source() {
     assert_eq!((&retry["source"], &retry["level"]), (&"coingecko".into(), &"warn".into()), "{retry}");
     assert_eq!(retry["run_id"], number(&mut world.database.connect(), "select max(run_id) from etl_runs"));
 
+    let report = json(&output);
+    assert!(report["summary"].as_str().unwrap().contains("80 records: 80 new"), "{report}");
+
     let wrong = world.etl().arguments(["--log-format", "xml"]).run();
     assert_eq!(wrong.code, 78);
     assert!(wrong.stderr.contains("LOG_FORMAT"), "{}", wrong.stderr);

@@ -20,7 +20,7 @@ use super::text::{Input, Text};
 use super::time::to_micros;
 use crate::failure::{FailureKind, SourceError};
 use crate::signal::Cancel;
-use crate::source::{Clock, Extracted, Provenance, RawBatch};
+use crate::source::{Clock, Extracted, Provenance, RawBatch, Reached};
 
 /// How files are read in this extraction.
 pub(super) struct Plan {
@@ -180,6 +180,7 @@ impl FileReader {
         RawBatch {
             cursor: json!({ "file": state.path, "line": state.read_lines, "byte": state.read_bytes }),
             fetched_at: self.fetched_at,
+            reached: Some(Reached { done: first_byte + chunk.bytes.len() as u64, of: self.text.size }),
             provenance: Provenance::File {
                 lines: (first_line, last_line),
                 bytes: (first_byte, first_byte + chunk.bytes.len() as u64),
