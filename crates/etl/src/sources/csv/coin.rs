@@ -27,12 +27,14 @@ impl CoinColumns {
     /// A sentence when the prices are not in dollars, or when no column is left.
     pub(super) fn of(head: &Head, given: &GivenCoin, warnings: &mut Vec<String>) -> Result<Self, String> {
         let dollars = currency_columns(head)?;
-        let name = head.columns.of_role(Role::Name).find(|column| !dollars.contains(column));
+        let mut names = head.columns.of_role(Role::Name).filter(|column| !dollars.contains(column));
+        let name = names.find(|column| !only_numbers(head, *column));
         let symbol = head.columns.of_role(Role::Symbol).next();
         if given.is_some() {
             // Only what is not given is taken from columns, and no id: the file is about this coin.
             let name = name.filter(|_| given.name.is_none());
-            let symbol = symbol.filter(|_| given.symbol.is_none());
+            let symbol =
+                symbol.filter(|column| given.symbol.is_none() && refuse_pairs(head, *column).is_ok());
             return Ok(Self { id: None, name, symbol, given: given.clone() });
         }
         if let Some(symbol) = symbol {
@@ -91,6 +93,12 @@ impl CoinColumns {
     }
 }
 
+/// CoinMarketCap's histories have the number of a currency where the name of the coin would be.
+fn only_numbers(head: &Head, column: usize) -> bool {
+    let mut cells = head.cells(column).filter(|cell| !cell.is_empty()).peekable();
+    cells.peek().is_some() && cells.all(|cell| cell.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// Columns that only repeat that prices are in dollars.
 fn currency_columns(head: &Head) -> Result<Vec<usize>, String> {
     const DOLLARS: [&str; 4] = ["USD", "US$", "$", "US DOLLAR"];
@@ -129,7 +137,8 @@ fn refuse_pairs(head: &Head, symbol: usize) -> Result<(), String> {
     let mut cells = head.cells(symbol).filter(|cell| !cell.is_empty()).peekable();
     match cells.peek().copied() {
         Some(first) if cells.all(is_pair) => Err(format!(
-            "the column {:?} holds trading pairs such as {first:?}, not coins; give each coin's price in US dollars",
+            "the column {:?} holds trading pairs such as {first:?}, not coins; give each coin's price in US dollars, or declare the \
+             coin in a CSV map (CSV_MAP) if all of them are in dollars: [file.coin] id = \"bitcoin\"",
             head.header[symbol]
         )),
         _ => Ok(()),
@@ -176,6 +185,15 @@ mod tests {
         assert_eq!(columns(history).unwrap().id, None);
         let listing = "id,name,price\n1,Bitcoin,1\n2,Ethereum,2\n3,Tether,3\n4,XRP,4\n";
         assert_eq!(columns(listing).unwrap().id, Some(0));
+    }
+
+    #[test]
+    fn a_number_is_no_name() {
+        let history =
+            "timeOpen;name;close;timestamp\n2024-01-01;2781;1;2024-01-01\n2024-01-02;2781;2;2024-01-02\n";
+        assert!(columns(history).unwrap_err().contains("[file.coin]"));
+        assert_eq!(columns("name,symbol,price\n1337,ELITE,1\n").unwrap().name, None);
+        assert_eq!(columns("name,price\n1337,1\nBitcoin,2\n").unwrap().name, Some(0));
     }
 
     #[test]
