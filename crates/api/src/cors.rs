@@ -147,7 +147,8 @@ fn vary(headers: &mut HeaderMap, name: &str) {
 /// Whether a browser would ever send it so: scheme, host and port, nothing else.
 fn is_origin(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| {
-        matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
+        let is_exact = url.origin().ascii_serialization() == text && !text.contains('*');
+        matches!(url.scheme(), "http" | "https") && is_exact
     })
 }
 

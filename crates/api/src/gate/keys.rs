@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn everything_wrong_is_listed_without_a_key() {
-        let text = "alice canary-too-short, canary-alone-as-it-is\nbob sha256:canary, a/b canary-canary-canary,\
+        let text = "alice canary-short, canary-alone-as-it-is\nbob sha256:canary, a/b canary-canary-canary,\
                     carol canary-canary-canary 0, dora canary-canary-canary x y, ed canary-canary-canar1,\
                     ed canary-canary-canar2, flo canary-canary-canar1";
         let problems = Keys::parse(text).unwrap_err();
