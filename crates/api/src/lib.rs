@@ -25,6 +25,7 @@ mod observe;
 mod openapi;
 mod params;
 mod problem;
+mod problem_page;
 mod request_id;
 mod routes;
 mod schemas;

@@ -59,13 +59,13 @@ impl Params {
     pub(crate) fn list(&mut self, name: &'static str) -> Option<Vec<String>> {
         let value = self.take(name)?;
         let mut items: Vec<String> = value.split(',').map(str::to_owned).collect();
+        let too_many = (items.len() > MAX_ITEMS).then(|| "it holds too many items".to_owned());
         items.sort_unstable();
         items.dedup();
         let checked = items.iter().find_map(|item| match item.as_str() {
             "" => Some("it holds an empty item".to_owned()),
             item => check_text(item, MAX_TEXT_CHARS).err(),
         });
-        let too_many = (items.len() > MAX_ITEMS).then(|| "it holds too many items".to_owned());
         match checked.or(too_many) {
             None => Some(items),
             Some(message) => {

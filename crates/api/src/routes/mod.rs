@@ -28,7 +28,7 @@ mod runs;
 mod stats;
 
 /// The patterns of all routes, for labels of bounded number.
-pub(crate) const PATTERNS: [&str; 24] = [
+pub(crate) const PATTERNS: [&str; 25] = [
     "/",
     "/health",
     "/data",
@@ -48,6 +48,7 @@ pub(crate) const PATTERNS: [&str; 24] = [
     "/livez",
     "/readyz",
     "/metrics",
+    "/problems",
     "/problems/{code}",
     "/openapi.json",
     "/docs",
@@ -91,6 +92,7 @@ pub(crate) fn documented(config: &mut ServiceConfig<'_>) {
         .service(Endpoint::new(runs::__path_show, runs::show, READS).with(&[Code::UnknownRun]))
         .service(Endpoint::new(probes::__path_live, probes::live, ANSWERS))
         .service(Endpoint::new(probes::__path_ready, probes::ready, READS).with(&[Code::ShuttingDown]))
+        .service(Endpoint::new(problems::__path_list, problems::list, ANSWERS))
         .service(Endpoint::new(problems::__path_show, problems::show, ANSWERS).with(&[Code::UnknownProblem]));
 }
 

@@ -42,6 +42,7 @@ fn every_operation_is_described() {
         "/health",
         "/lineage/{id}",
         "/livez",
+        "/problems",
         "/problems/{code}",
         "/quality",
         "/readyz",

@@ -225,6 +225,38 @@ fn every_problem_has_a_page() {
     assert_eq!(service.get("/problems/nothing").problem()["code"], "unknown_problem");
 }
 
+/// The table of errors, for programs and for people.
+#[test]
+fn every_problem_is_explained_in_both_forms() {
+    let (_database, service) = service_with("");
+    let table = service.json("/problems");
+    let kinds = table.as_array().unwrap();
+    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    let list = service.request("GET", "/problems", &[("Accept", browser)]);
+    assert_eq!(list.header("content-type"), Some("text/html; charset=utf-8"));
+    for kind in kinds {
+        let (code, title) = (kind["code"].as_str().unwrap(), kind["title"].as_str().unwrap());
+        let path = format!("/problems/{code}");
+        assert_eq!(service.json(&path), *kind);
+        assert!(list.body.contains(&format!("href=\"{path}\"")) && list.body.contains(title), "{code}");
+        let page = service.request("GET", &path, &[("Accept", browser)]);
+        assert!(page.body.contains(&format!("<h1>{title}</h1>")), "{}", page.body);
+        assert!(page.body.contains("<h1>") && !page.body.contains('`') && !page.body.contains("<script"));
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(
+            policy.starts_with("default-src 'none'; style-src 'sha256-") && !policy.contains("unsafe"),
+            "{policy}"
+        );
+        assert_eq!(page.header("vary"), Some("Accept"));
+    }
+    let statuses: Vec<_> = kinds.iter().map(|kind| kind["status"].as_u64().unwrap()).collect();
+    assert!(statuses.is_sorted() && statuses.len() > 15, "{statuses:?}");
+    for accept in ["*/*", "application/json", "application/json, text/html;q=0.9", "", "garbage;;"] {
+        let answer = service.request("GET", "/problems", &[("Accept", accept)]);
+        assert_eq!(answer.header("content-type"), Some("application/json"), "{accept}");
+    }
+}
+
 #[test]
 fn every_answer_has_the_security_headers() {
     let (_database, service) = service_with("");

@@ -35,6 +35,8 @@ def breaks_a_rule(name, query):
         return True
     if name == "offset":
         return "cursor" in query
+    if name == "b":
+        return query.get("a") == query["b"]
     kind, _, amount = name.partition("_")
     if kind in ("min", "max", "from", "to"):
         narrowed = any(other in query for other in NARROWING) or query.get("latest") == "true"

@@ -75,7 +75,9 @@ def running():
         threading.Thread(target=forward, args=(simulator.stdout,), daemon=True).start()
         sample = pathlib.Path(__file__).resolve().parents[4] / "data" / "crypto_sample.csv"
         finish("kasparro-etl", "migrate", **database)
-        finish("kasparro-etl", "run", CSV_FILE_PATH=str(sample), **database, **urls)
+        # Twice, so that there are launches to compare.
+        for _ in range(2):
+            finish("kasparro-etl", "run", CSV_FILE_PATH=str(sample), **database, **urls)
     arguments = ("--bind", "127.0.0.1", "--port", "0", "--metrics-port", "off")
     with program("kasparro-api", *arguments, **database, **QUIET) as service:
         line = line_with(service, "serving http://")

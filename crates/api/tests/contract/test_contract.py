@@ -7,6 +7,8 @@ import argparse
 import pathlib
 import subprocess
 import sys
+import tempfile
+import urllib.request
 
 import service
 
@@ -21,19 +23,18 @@ def main():
     given = parser.parse_args()
     with service.running() as address:
         document = f"{address}/openapi.json"
-        subprocess.run([TOOLS / "openapi-spec-validator", "--errors", "all", fetched(document)], check=True)
+        lint(document)
         failed = [seed for seed in given.seeds.split(",") if not clean(document, given.cases, seed)]
     if failed:
         sys.exit(f"the service breaks its contract, by the seeds {', '.join(failed)}")
 
 
-def fetched(url):
-    import tempfile
-    import urllib.request
-
-    with tempfile.NamedTemporaryFile(suffix=".json", delete=False) as file:
-        file.write(urllib.request.urlopen(url).read())
-    return file.name
+def lint(document):
+    """The document is one of OpenAPI, in every part."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        file.write(urllib.request.urlopen(document).read())
+        file.flush()
+        subprocess.run([TOOLS / "openapi-spec-validator", "--subschema-errors", "all", file.name], check=True)
 
 
 def clean(document, cases, seed):
@@ -45,7 +46,13 @@ def clean(document, cases, seed):
         *("--suppress-health-check", "filter_too_much,too_slow", "--no-color"),
     ]
     print(f"== seed {seed}, {cases} cases of each operation", flush=True)
-    return subprocess.run(command, env={"PYTHONPATH": str(HERE), "PATH": "/usr/bin:/bin"}, cwd=HERE).returncode == 0
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "SCHEMATHESIS_HOOKS": str(HERE / "hooks.py"),
+        }
+        return subprocess.run(command, env=environment, cwd=folder).returncode == 0
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ use kasparro_core::store::version::SourceState;
 use serde::Serialize;
 use serde_json::json;
 use utoipa::openapi::path::{Parameter, ParameterIn};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::schema::{AnyOfBuilder, Schema};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::super::query::Direction;
 use crate::answer::Rendered;
@@ -43,13 +45,35 @@ pub(crate) struct History {
 }
 
 /// One entry of a history.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Item {
     /// An observation.
     Observation(Box<Observation>),
     /// A candle, or a gap.
     Candle(Box<Candle>),
+}
+
+/// Either, rather than exactly one: no member of an observation is required, so a candle would be both.
+impl PartialSchema for Item {
+    fn schema() -> RefOr<Schema> {
+        let either = AnyOfBuilder::new()
+            .description(Some("One entry of a history: an observation, or a candle."))
+            .item(Ref::from_schema_name(Observation::name()))
+            .item(Ref::from_schema_name(Candle::name()));
+        Schema::AnyOf(either.build()).into()
+    }
+}
+
+impl ToSchema for Item {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.extend([
+            (Observation::name().into_owned(), Observation::schema()),
+            (Candle::name().into_owned(), Candle::schema()),
+        ]);
+        Observation::schemas(schemas);
+        Candle::schemas(schemas);
+    }
 }
 
 /// The prices within a span of time, over the sources asked for; with `samples` 0 a gap: every span from `start` to
