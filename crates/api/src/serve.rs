@@ -78,7 +78,6 @@ fn stop_on_signal(handle: Handle) -> io::Result<impl Future<Output = ()> + 'stat
     let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         let terminated = next_is_terminate(&mut signals).await;
-        log::info!("stopping: requests in flight are answered");
         let gentle = handle.clone();
         actix_web::rt::spawn(async move { gentle.stop_gently(terminated).await });
         next_is_terminate(&mut signals).await;

@@ -112,6 +112,8 @@ impl Handle {
     /// that, and answers the requests in flight.
     pub async fn stop_gently(&self, announced: bool) {
         self.draining.begin();
+        // Said when it is true: whoever reads it finds the service unready.
+        log::info!("stopping: requests in flight are answered");
         if announced {
             rt::time::sleep(self.drain).await;
         }
