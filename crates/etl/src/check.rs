@@ -3,13 +3,15 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult};
 use kasparro_core::store::call::{self, Used};
+use kasparro_core::store::checkpoint::{self, Checkpoint};
 use kasparro_core::store::run::{self, SourceRun};
 use kasparro_core::store::source;
 
-use crate::age::Age;
+use crate::age::{Age, in_words};
 use crate::commands::{finish, ready};
 use crate::database;
 use crate::http::Ledger;
+use crate::identity::listing;
 use crate::progress::grouped;
 use crate::run::registration;
 use crate::settings::Settings;
@@ -35,6 +37,7 @@ pub(crate) fn check(settings: &Settings, every: Option<Age>) -> u8 {
                     calls,
                     is_bound: records.is_none(),
                     ledger: (registration.policy)(settings).ledger,
+                    listing: facts.listing(settings, name),
                 };
                 text.push_str(&format!("{name:12} {}\n", estimate.words(&facts, name, every)));
             }
@@ -49,6 +52,7 @@ struct Facts {
     next_month: DateTime<Utc>,
     runs: Vec<SourceRun>,
     used: Vec<Used>,
+    checkpoints: Vec<Checkpoint>,
 }
 
 impl Facts {
@@ -58,7 +62,16 @@ impl Facts {
             next_month: call::next_month(connection)?,
             runs: run::newest_of_each_source(connection)?,
             used: call::this_month(connection)?,
+            checkpoints: checkpoint::all(connection)?,
         })
+    }
+
+    /// What the listing of a market source costs, if it is read.
+    fn listing(&self, settings: &Settings, of: &str) -> Option<ListingCost> {
+        let every = settings.listings_every?;
+        let listing = listing::of_sources(&[of.to_owned()]).next()?;
+        let point = self.checkpoints.iter().find(|point| point.source == listing.name);
+        Some(ListingCost { every, calls: point.and_then(listing::calls) })
     }
 
     /// Records of the last run of a source that came to its end.
@@ -81,6 +94,14 @@ struct Estimate {
     /// It is the most that a run may make; nobody knows better before the first one.
     is_bound: bool,
     ledger: Option<Ledger>,
+    listing: Option<ListingCost>,
+}
+
+/// What the listing of a source costs beside its prices.
+struct ListingCost {
+    every: TimeDelta,
+    /// `None` before the first one: the vendor says then how many parts it has.
+    calls: Option<u64>,
 }
 
 /// A month of schedules has 30 days.
@@ -94,7 +115,11 @@ impl Estimate {
             (_, 1) => "1 call per run".to_owned(),
             _ => format!("{} calls per run", grouped(calls)),
         };
-        let per_day = every.map(|every| calls as f64 * 86_400.0 / every.0.num_seconds() as f64);
+        if let Some(ListingCost { every, calls }) = &self.listing {
+            let calls = calls.map_or_else(|| "some".to_owned(), |calls| grouped(calls as i64));
+            text.push_str(&format!(" and {calls} for the listing of ids every {}", in_words(*every)));
+        }
+        let per_day = every.map(|every| self.per_day(every.0));
         if let Some(per_day) = per_day {
             let count = |calls: f64| grouped(calls.ceil() as i64);
             text.push_str(&format!(", {} per day, {} per month", count(per_day), count(per_day * DAYS)));
@@ -108,6 +133,16 @@ impl Estimate {
         };
         text.push_str(&format!("; {} of {} calls to {host} used this month", grouped(used), grouped(quota)));
         per_day.map_or(text.clone(), |per_day| text + &self.end(facts, quota - used, per_day))
+    }
+
+    /// Calls of a day whose runs begin so far apart. A listing is never read more often than there are runs.
+    fn per_day(&self, every: TimeDelta) -> f64 {
+        let runs = |every: TimeDelta| 86_400.0 / every.num_seconds().max(1) as f64;
+        let listing = self
+            .listing
+            .as_ref()
+            .map_or(0.0, |listing| listing.calls.unwrap_or(0) as f64 * runs(listing.every.max(every)));
+        self.calls as f64 * runs(every) + listing
     }
 
     /// When the quota is used up.
@@ -139,11 +174,33 @@ mod tests {
             now: "2026-11-23T12:00:00Z".parse().unwrap(),
             next_month: "2026-12-01T00:00:00Z".parse().unwrap(),
             runs: Vec::new(),
+            checkpoints: Vec::new(),
             used: vec![Used { source: "s".into(), host: "h".into(), today: used, this_month: used }],
         };
         let ledger = Some(Ledger { host: "h".into(), quota });
         let every = every.map(|text| text.parse().unwrap());
-        Estimate { calls, is_bound: false, ledger }.words(&facts, "s", every)
+        Estimate { calls, is_bound: false, ledger, listing: None }.words(&facts, "s", every)
+    }
+
+    #[test]
+    fn listings_are_counted_too() {
+        let listing = |calls| Some(ListingCost { every: TimeDelta::hours(24), calls });
+        let estimate = |listing| Estimate { calls: 1, is_bound: false, ledger: None, listing };
+        let facts = Facts {
+            now: DateTime::UNIX_EPOCH,
+            next_month: DateTime::UNIX_EPOCH,
+            runs: Vec::new(),
+            used: Vec::new(),
+            checkpoints: Vec::new(),
+        };
+        let words =
+            |calls, every: &str| estimate(listing(calls)).words(&facts, "s", Some(every.parse().unwrap()));
+        assert_eq!(
+            words(Some(80), "5m"),
+            "1 call per run and 80 for the listing of ids every 24 h, 368 per day, 11,040 per month; not counted on this machine"
+        );
+        assert!(words(Some(80), "2d").contains(", 41 per day"), "{}", words(Some(80), "2d"));
+        assert!(words(None, "5m").contains("and some for the listing"));
     }
 
     #[test]

@@ -31,34 +31,48 @@ impl Progress {
         self.0.suspend(print);
     }
 
-    /// A line for one source.
-    pub(crate) fn source(&self, name: &str) -> Line {
+    /// Whether there is anybody to look.
+    pub(crate) fn is_shown(&self) -> bool {
+        !self.0.is_hidden()
+    }
+
+    /// A line for one source, of which so many records are expected.
+    pub(crate) fn source(&self, name: &str, expected: Option<u64>) -> Line {
         let bar = self.0.add(ProgressBar::new_spinner());
         draw_as(&bar, OPEN_END);
         bar.set_prefix(name.to_owned());
         bar.set_message("asking");
         bar.enable_steady_tick(Duration::from_millis(125));
-        Line(bar)
+        Line { bar, expected }
     }
 }
 
 /// The line of one source.
-pub(crate) struct Line(ProgressBar);
+pub(crate) struct Line {
+    bar: ProgressBar,
+    expected: Option<u64>,
+}
 
 impl Line {
     /// Shows how far it is.
     pub(crate) fn show(&self, batches: u64, tally: &Tally, reached: Option<Reached>) {
-        let seconds = self.0.elapsed().as_secs_f64().max(0.001);
+        let seconds = self.bar.elapsed().as_secs_f64().max(0.001);
         let rate = grouped((tally.extracted() as f64 / seconds) as i64);
-        let Some(reached) = reached else {
-            return self.0.set_message(format!("batch {batches}: {}, {rate}/s", sentence(tally)));
+        let Some(reached) = reached.or_else(|| self.by_expectation(tally)) else {
+            return self.bar.set_message(format!("batch {batches}: {}, {rate}/s", sentence(tally)));
         };
-        if self.0.length().is_none() {
-            draw_as(&self.0, WITH_END);
+        if self.bar.length().is_none() {
+            draw_as(&self.bar, WITH_END);
         }
-        self.0.set_length(reached.of);
-        self.0.set_position(reached.done);
-        self.0.set_message(format!("{} records, {rate}/s", grouped(tally.extracted())));
+        self.bar.set_length(reached.of);
+        self.bar.set_position(reached.done);
+        self.bar.set_message(format!("{} records, {rate}/s", grouped(tally.extracted())));
+    }
+
+    /// A listing does not say how long it is; it is about as long as the last time.
+    fn by_expectation(&self, tally: &Tally) -> Option<Reached> {
+        let done = u64::try_from(tally.extracted()).ok()?;
+        self.expected.map(|expected| Reached { done, of: expected.max(done) })
     }
 }
 
@@ -70,7 +84,7 @@ fn draw_as(bar: &ProgressBar, template: &str) {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }
 

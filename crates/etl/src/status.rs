@@ -7,7 +7,7 @@ use kasparro_core::store::checkpoint::{self, Checkpoint};
 use kasparro_core::store::drift::{self, Drift};
 use kasparro_core::store::lease::{self, Held};
 use kasparro_core::store::run::{self, SourceRun};
-use kasparro_core::store::source::{self, Counters};
+use kasparro_core::store::source::{self, Counters, LISTING, MARKET};
 use kasparro_core::store::stats::{self, Run};
 use serde_json::json;
 
@@ -85,10 +85,13 @@ impl Status {
             return "no run yet: start one with `kasparro-etl`\n".to_owned();
         }
         let mut text = String::new();
-        for source in &self.sources {
+        let width = self.sources.iter().map(|source| source.counters.name.len()).max().unwrap_or(0);
+        let (markets, others): (Vec<_>, Vec<_>) =
+            self.sources.iter().partition(|source| source.counters.kind == MARKET);
+        for source in markets.into_iter().chain(others) {
             for (number, line) in source.lines(self.now).into_iter().enumerate() {
                 let name = if number == 0 { source.counters.name.as_str() } else { "" };
-                text.push_str(&format!("{name:12} {line}\n"));
+                text.push_str(&format!("{name:width$} {line}\n"));
             }
         }
         text.push_str("last runs\n");
@@ -129,6 +132,35 @@ impl SourceStatus {
     }
 
     fn lines(&self, now: DateTime<Utc>) -> Vec<String> {
+        let mut lines = match self.counters.kind.as_str() {
+            MARKET => self.market_lines(now),
+            _ => self.other_lines(now),
+        };
+        if let Some(time) = self.not_before(now) {
+            lines.push(format!("not to be asked before {}", shown(time)));
+        }
+        if let Some(held) = &self.lease {
+            lines.push(format!("being loaded by {}, lease until {}", held.owner, shown(held.expires_at)));
+        }
+        lines
+    }
+
+    /// A listing of ids, or the resolver: nothing that is observed.
+    fn other_lines(&self, now: DateTime<Utc>) -> Vec<String> {
+        let changed = self.counters.last_batch_at;
+        let ago = changed.map(|time| format!("{} ago", in_words(now - time)));
+        vec![match (self.counters.kind.as_str(), ago) {
+            (LISTING, Some(ago)) => {
+                let ids = self.checkpoint.as_ref().and_then(|point| point.cursor.get("ids")?.as_i64());
+                format!("listing of {} ids and their addresses, read {ago}", grouped(ids.unwrap_or(0)))
+            }
+            (LISTING, None) => "listing of ids and addresses, not read yet".to_owned(),
+            (_, Some(ago)) => format!("which coins are one: changed {ago}"),
+            (_, None) => "which coins are one: never decided".to_owned(),
+        }]
+    }
+
+    fn market_lines(&self, now: DateTime<Utc>) -> Vec<String> {
         let mut lines = Vec::new();
         match &self.last_run {
             None => lines.push("never run".to_owned()),
@@ -157,9 +189,6 @@ impl SourceStatus {
             let (batch, at) = (point.batch_number, shown(point.updated_at));
             lines.push(format!("checkpoint at batch {batch} of {at}: {}", point.cursor));
         }
-        if let Some(time) = self.not_before(now) {
-            lines.push(format!("not to be asked before {}", shown(time)));
-        }
         for Used { host, today, this_month, .. } in &self.calls {
             let quota = self.quota.as_ref().filter(|(asked, _)| asked == host);
             let of =
@@ -174,14 +203,12 @@ impl SourceStatus {
             let perhaps =
                 drift.suggestion.as_ref().map(|now| format!(", may be {now} now")).unwrap_or_default();
             lines.push(format!(
-                "format: {} field {}{perhaps}, last seen {} ago",
+                "format: {} field {}{perhaps}, such as {}, last seen {} ago",
                 drift.kind,
                 drift.field,
+                brief(&drift.evidence),
                 in_words(now - drift.last_seen_at)
             ));
-        }
-        if let Some(held) = &self.lease {
-            lines.push(format!("being loaded by {}, lease until {}", held.owner, shown(held.expires_at)));
         }
         lines
     }
@@ -189,6 +216,7 @@ impl SourceStatus {
     fn json(&self, now: DateTime<Utc>) -> serde_json::Value {
         json!({
             "source": self.counters.name,
+            "kind": self.counters.kind,
             "coins": self.counters.coins,
             "observations": self.counters.observations,
             "raw_records": self.counters.raw_records,
@@ -209,6 +237,14 @@ impl SourceStatus {
             "drift": self.drifts,
         })
     }
+}
+
+/// The beginning of what a source said, on one line and harmless to a terminal.
+fn brief(text: &str) -> String {
+    const MOST: usize = 60;
+    let shown: String = text.chars().take(MOST).collect::<String>().escape_debug().to_string();
+    let shown = shown.replace("\\\"", "\"");
+    if text.chars().count() > MOST { shown + "…" } else { shown }
 }
 
 /// A time for people, to the second.

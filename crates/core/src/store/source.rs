@@ -68,6 +68,8 @@ fn find(connection: &mut PgConnection, name: &str) -> QueryResult<Option<SourceK
 pub struct Counters {
     /// Its name.
     pub name: String,
+    /// [`MARKET`], [`LISTING`] or [`IDENTITY`].
+    pub kind: String,
     /// Coins ever seen.
     pub coins: i64,
     /// Observations.

@@ -170,7 +170,7 @@ impl Reading<'_> {
             let changed = contract::replace(connection, market.source_id, &heard.listed)?;
             let added = Added { raw_records, ..Added::default() };
             let number = source::count_batch(connection, source_id, added)?;
-            let cursor = serde_json::json!({ "ids": heard.listed.len() });
+            let cursor = serde_json::json!({ "ids": heard.listed.len(), "calls": heard.bodies.len() });
             let advance = checkpoint::Advance {
                 source: listing.name,
                 last_processed_id: None,
@@ -213,6 +213,11 @@ fn keep(
     };
     let kept = raw::keep_body(connection, &body, &Packed::new(&answer.body))?;
     Ok(if kept.is_new { records as i64 } else { 0 })
+}
+
+/// How many calls a listing made, by its checkpoint.
+pub(crate) fn calls(point: &checkpoint::Checkpoint) -> Option<u64> {
+    point.cursor.get("calls")?.as_u64()
 }
 
 /// The listings of some market sources.

@@ -135,8 +135,9 @@ impl Launch {
 
     fn finish(&mut self) -> Result<Report, SourceError> {
         let (sender, finished) = mpsc::channel();
+        let expected = self.expected().map_err(|error| database::failure(&error))?;
         for (name, hold) in self.holds().map_err(|error| database::failure(&error))? {
-            let line = self.progress.source(&name);
+            let line = self.progress.source(&name, expected.get(&name).copied());
             let assignment = Assignment {
                 name,
                 hold,
@@ -159,6 +160,16 @@ impl Launch {
         self.judge();
         self.close();
         Ok(std::mem::take(&mut self.report))
+    }
+
+    /// Records of each source the last time, for whoever looks on.
+    fn expected(&mut self) -> QueryResult<BTreeMap<String, u64>> {
+        if !self.progress.is_shown() {
+            return Ok(BTreeMap::new());
+        }
+        let runs = run::newest_of_each_source(&mut self.control)?;
+        let succeeded = runs.into_iter().filter(|run| run.status == "succeeded" && run.extracted > 0);
+        Ok(succeeded.filter_map(|run| Some((run.source, u64::try_from(run.extracted).ok()?))).collect())
     }
 
     /// By what right each source is read that is not left to another run.

@@ -144,6 +144,30 @@ fn status_and_rejects_tell_what_happened() {
 }
 
 #[test]
+fn listings_are_no_prices_in_status_and_cost_calls_in_check() {
+    let world = World::new();
+    let check =
+        || world.etl().variable("LISTINGS_EVERY", "24h").arguments(["check", "--every", "1h"]).run().stdout;
+    assert!(check().contains("and some for the listing of ids every 24 h"), "{}", check());
+    world.etl().variable("LISTINGS_EVERY", "24h").run();
+    let status = world.etl().arguments(["status"]).run().stdout;
+    let line = |name: &str| status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+    assert!(line("coingecko_list").contains("listing of 40 ids and their addresses, read "), "{status}");
+    assert!(line("assets").contains("which coins are one: changed "), "{status}");
+    assert!(!status.contains("no observation yet"), "{status}");
+    let calls = number(
+        &mut world.database.connect(),
+        "select (cursor ->> 'calls')::bigint from etl_checkpoints where source = 'coinpaprika_contracts'",
+    );
+    assert!(calls > 2, "{calls}");
+    assert!(
+        check().contains(&format!("and {calls} for the listing of ids every 24 h, {} per day", 24 + calls)),
+        "{}",
+        check()
+    );
+}
+
+#[test]
 fn nobody_reading_the_output_changes_nothing() {
     let world = World::new();
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();

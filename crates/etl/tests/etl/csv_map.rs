@@ -136,3 +136,31 @@ fn recorded_files_that_are_refused_load_with_the_option_that_is_named() {
     let row = "select concat_ws('|', price_usd, volume_24h_usd) from cleaned_data where observed_at = '2018-02-20Z'";
     assert_eq!(texts(&mut connection, row), ["11403.70|9926540000"]);
 }
+
+#[test]
+fn a_folder_of_files_that_are_called_by_their_coins() {
+    let database = TestDatabase::new();
+    let folder = tempfile::tempdir().unwrap();
+    let map = folder.path().join("map.toml");
+    fs::write(&map, "[[file]]\npath = \"*-USD.csv\"\n[file.coin]\nsymbol = \"*\"\n").unwrap();
+    // The form of Yahoo, and one with the time of day in a column of its own behind Excel's hint.
+    let days = "Date,Open,High,Low,Close,Adj Close,Volume\n2024-1-5,1,2,0.5,1.5,1.5,7\n";
+    let hours =
+        "sep=;\nDate;Time;Close;Change 24h %\n05.01.2024;1:30 PM;0.25;(1.5%)\n13.01.2024;23:59;0.5;2%\n";
+    fs::write(folder.path().join("BTC-USD.csv"), days).unwrap();
+    fs::write(folder.path().join("XRP-USD.csv"), hours).unwrap();
+    let output = load(&database, folder.path(), &map);
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    let mut connection = database.connect();
+    let kept = "select concat_ws(' ', crypto_id, symbol, price_usd, change_24h_percent, observed_at at time zone 'UTC') \
+                from cleaned_data order by 1";
+    assert_eq!(
+        texts(&mut connection, kept),
+        [
+            "btc BTC 1.5 2024-01-05 00:00:00",
+            "xrp XRP 0.25 -1.5 2024-01-05 13:30:00",
+            "xrp XRP 0.5 2 2024-01-13 23:59:00"
+        ]
+    );
+    check_invariants(&mut connection);
+}

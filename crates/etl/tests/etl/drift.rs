@@ -27,7 +27,7 @@ fn a_new_field_is_on_record_once_with_evidence_and_costs_nothing() {
     assert_eq!(texts(&mut connection, kept), ["sentiment unknown 2 [1,2]"]);
     assert_eq!(number(&mut connection, "select count(*) from observations"), 40);
     let status = world.etl().arguments(["status"]).run().stdout;
-    assert!(status.contains("format: unknown field sentiment"), "{status}");
+    assert!(status.contains("format: unknown field sentiment, such as [1,2], last seen"), "{status}");
     check_invariants(&mut connection);
 }
 

@@ -28,12 +28,14 @@ pub(super) enum Role {
     TotalSupply,
     MaxSupply,
     Time,
+    /// Beside a column of times that holds days only.
+    TimeOfDay,
 }
 
 /// The names of each role, reduced by [`key`], the most telling first. They are those of the original, of the
 /// CSV dumps of CoinGecko, CoinMarketCap and CoinPaprika data that circulate, and of data frames made from
 /// their JSON.
-const NAMES: [(Role, &[&str]); 13] = [
+const NAMES: [(Role, &[&str]); 14] = [
     (Role::Id, &["id", "coinid", "cryptoid", "slug"]),
     (
         Role::Name,
@@ -101,6 +103,7 @@ const NAMES: [(Role, &[&str]); 13] = [
             "totalvol",
             "volume24",
             "volume",
+            "vol",
         ],
     ),
     (
@@ -154,8 +157,13 @@ const NAMES: [(Role, &[&str]); 13] = [
             "unixtime",
             "unix",
             "readabletimestamp",
+            "dateutc",
+            "timeutc",
+            "datetimeutc",
+            "timestamputc",
         ],
     ),
+    (Role::TimeOfDay, &["timeofday", "time", "timeutc", "hour", "clock"]),
 ];
 
 /// The columns of a header that mean something, by role, the most telling name first.

@@ -50,6 +50,25 @@ impl DeclaredTime {
         Ok(Self { form, offset_seconds })
     }
 
+    /// Whether a cell names a day only.
+    pub(super) fn is_day(&self) -> bool {
+        let is_of_day = |item: Item<'_>| {
+            use chrono::format::Fixed::{LongMonthName, LongWeekdayName, ShortMonthName, ShortWeekdayName};
+            use chrono::format::Numeric::{Day, Month, Ordinal, Year, YearMod100};
+            match item {
+                Item::Numeric(part, _) => matches!(part, Year | YearMod100 | Month | Day | Ordinal),
+                Item::Fixed(part) => {
+                    matches!(part, LongWeekdayName | ShortWeekdayName | LongMonthName | ShortMonthName)
+                }
+                _ => true,
+            }
+        };
+        match &self.form {
+            Form::Epoch { .. } => false,
+            Form::Pattern(pattern) => StrftimeItems::new(pattern).all(is_of_day),
+        }
+    }
+
     /// Reads a trimmed cell, to the microsecond.
     pub(super) fn read(&self, text: &str) -> Option<DateTime<Utc>> {
         let time = match &self.form {
@@ -111,6 +130,15 @@ mod tests {
         }
         assert_eq!(read("%d/%m/%Y", None, "2018-04-03"), None);
         assert_eq!(read("epoch_seconds", None, "1640563200.5"), None);
+    }
+
+    #[test]
+    fn a_day_is_told_from_a_time() {
+        let is_day = |format| DeclaredTime::new(format, None).unwrap().is_day();
+        assert!(is_day("%d.%m.%Y") && is_day("%a, %d %b %y") && is_day("%j/%Y"));
+        assert!(
+            !is_day("%d.%m.%Y %H:%M") && !is_day("epoch_seconds") && !is_day("%c") && !is_day("%F %I %p")
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::chunk::{Chunk, ChunkError, Chunker, RECORD_BYTES};
 use super::layout::Layout;
-use super::map::{CsvMap, Declared};
+use super::map::CsvMap;
 use super::paths::{Stat, cannot_read, inspect, shrunk};
 use super::resume::{as_count, as_size, seal, start};
 use super::scanner::line_ends;
@@ -84,8 +84,7 @@ impl FileReader {
         let file = File::open(path).map_err(|error| cannot_read(path, &error))?;
         let metadata = file.metadata().map_err(|error| cannot_read(path, &error))?;
         let stat = Stat::of(path, &metadata)?;
-        let undeclared = Declared::default();
-        let declared = plan.map.of(path).unwrap_or(&undeclared);
+        let declared = &*plan.map.of(path);
         let text = Text::open(path, file, stat.size, declared.encoding, plan)?;
         let now = to_micros(plan.clock.now());
         let as_of = declared.as_of.or(plan.as_of);

@@ -105,10 +105,13 @@ struct Reading {
 
 /// The delimiter under which the first record names a coin and a price, and that record.
 fn choose_header(bytes: &[u8], declared: &Declared) -> Result<Reading, String> {
-    let skips = declared.skip_lines.map_or(0..=MOST_TITLES, |lines| lines..=lines);
+    let hint = delimiter_hint(bytes);
+    let titles = usize::from(hint.is_some());
+    let skips = declared.skip_lines.map_or(titles..=titles + MOST_TITLES, |lines| lines..=lines);
+    let delimiters = declared.delimiter.or(hint).map_or(DELIMITERS.to_vec(), |delimiter| vec![delimiter]);
     let mut missing = None;
     for skip in skips {
-        let readings = readings(bytes, declared, skip)?;
+        let readings = readings(bytes, declared, &delimiters, skip)?;
         let titles_only = readings.iter().all(|reading| reading.header.len() == 1);
         match plausible(readings)? {
             Ok(reading) => return Ok(reading),
@@ -121,10 +124,27 @@ fn choose_header(bytes: &[u8], declared: &Declared) -> Result<Reading, String> {
     Err(missing.unwrap_or_default())
 }
 
+/// The delimiter that a first line like `sep=;` names, which spreadsheets write for one another.
+fn delimiter_hint(bytes: &[u8]) -> Option<u8> {
+    let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next()?;
+    let line = line.strip_prefix(b"\"").and_then(|line| line.strip_suffix(b"\"")).unwrap_or(line);
+    match line.split_at_checked(4)? {
+        (word, [delimiter]) if word.eq_ignore_ascii_case(b"sep=") && DELIMITERS.contains(delimiter) => {
+            Some(*delimiter)
+        }
+        _ => None,
+    }
+}
+
 /// The header under every delimiter that it may have.
-fn readings(bytes: &[u8], declared: &Declared, skip: usize) -> Result<Vec<Reading>, String> {
-    let delimiters = declared.delimiter.map_or(DELIMITERS.to_vec(), |delimiter| vec![delimiter]);
-    let reading = |delimiter| {
+fn readings(
+    bytes: &[u8],
+    declared: &Declared,
+    delimiters: &[u8],
+    skip: usize,
+) -> Result<Vec<Reading>, String> {
+    let reading = |delimiter: &u8| {
+        let delimiter = *delimiter;
         let first = read_header(bytes, delimiter, skip)?;
         let (header, header_records) = match &declared.header {
             // The delimiter is the one that makes as many cells as there are names.
@@ -138,7 +158,7 @@ fn readings(bytes: &[u8], declared: &Declared, skip: usize) -> Result<Vec<Readin
         Ok((reading, known.err()))
     };
     let readings: Vec<(Reading, Option<String>)> =
-        delimiters.into_iter().map(reading).collect::<Result<_, String>>()?;
+        delimiters.iter().map(reading).collect::<Result<_, String>>()?;
     if let Some(names) =
         declared.header.as_ref().filter(|_| readings.iter().all(|(r, _)| r.header.is_empty()))
     {
@@ -260,6 +280,8 @@ mod tests {
             ("id\tprice\na\t1\n", b'\t'),
             ("id|price\na|1\n", b'|'),
             ("coin,\tprice\nBitcoin,\t$1,\n", b','),
+            ("sep=;\nid;price\na;1\n", b';'),
+            ("\"sep=,\"\r\nPrices of today\r\nid,price\r\na,1\r\n", b','),
         ] {
             let head = read(text.as_bytes(), true).unwrap();
             assert_eq!(head.delimiter, delimiter, "{text}");

@@ -6,7 +6,7 @@ use kasparro_core::store::layout::{self, Format, Origin};
 
 use super::head::{HEAD_BYTES, Head};
 use super::layout::{Figures, Layout};
-use super::map::{CsvMap, Declared};
+use super::map::CsvMap;
 use crate::failure::{FailureKind, SourceError};
 
 /// How many bytes of the beginning of a file settle its layout.
@@ -21,8 +21,7 @@ pub(crate) fn layout_of(path: &str, beginning: &[u8], map: &CsvMap) -> Result<La
     if beginning.is_empty() {
         return Err(refused("its beginning is not kept, so its columns are not known".to_owned()));
     }
-    let undeclared = Declared::default();
-    let declared = map.of(Path::new(path)).unwrap_or(&undeclared);
+    let declared = &*map.of(Path::new(path));
     let head = Head::read(beginning, beginning.len() < BEGINNING_BYTES, declared).map_err(refused)?;
     // What it leaves out was said when the file was read.
     Layout::of(&head, declared, &mut Vec::new()).map_err(refused)
@@ -37,7 +36,7 @@ impl Layout {
             ("crypto_id", self.coin.id),
             ("crypto_name", self.coin.name),
             ("symbol", self.coin.symbol),
-            ("observed_at", self.time.as_ref().map(|(column, _)| *column)),
+            ("observed_at", self.time.as_ref().map(|time| time.column)),
             ("rank", rank),
             ("price_usd", Some(price)),
             ("market_cap_usd", market_cap),

@@ -1,14 +1,11 @@
 //! What the columns of a file hold: decided once, from its beginning, before any row is loaded.
 
-use chrono::{DateTime, Utc};
-
 use super::coin::CoinColumns;
 use super::columns::{Role, says_percent};
-use super::declared_time::DeclaredTime;
 use super::head::Head;
 use super::map::{ChangeUnit, Declared};
 use super::number::{Notation, Shape, Style, shape, shape_in};
-use super::time::{FormError, TimeForm, is_time_of_day};
+use super::time_column::TimeColumn;
 
 /// How the rows of a file are to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,27 +17,9 @@ pub(crate) struct Layout {
     pub(super) header: Vec<String>,
     pub(super) coin: CoinColumns,
     /// `None` when the file is a snapshot without times.
-    pub(super) time: Option<(usize, Time)>,
+    pub(super) time: Option<TimeColumn>,
     pub(super) figures: Figures,
     pub(super) style: Style,
-}
-
-/// How a column writes times.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Time {
-    /// Found out from its cells.
-    Seen(TimeForm),
-    Declared(DeclaredTime),
-}
-
-impl Time {
-    /// Reads a trimmed cell.
-    pub(super) fn read(&self, text: &str) -> Option<DateTime<Utc>> {
-        match self {
-            Self::Seen(form) => form.read(text),
-            Self::Declared(form) => form.read(text),
-        }
-    }
 }
 
 /// The columns of the figures.
@@ -83,7 +62,7 @@ impl Layout {
             ));
         }
         let coin = CoinColumns::of(head, &declared.coin, warnings)?;
-        let time = choose_time(head, declared)?;
+        let time = TimeColumn::of(head, declared)?;
         let figures = choose_figures(head, declared, warnings)?;
         let style = match declared.notation {
             Some(notation) => Style { notation: Some(notation), ..Style::default() },
@@ -101,71 +80,7 @@ impl Layout {
     /// Whether a row that is cut off in its last cell could be taken for a row of another coin or time.
     pub(super) fn ends_with_key(&self) -> bool {
         let last = self.named_columns().saturating_sub(1);
-        self.coin.uses(last) || self.time.as_ref().is_some_and(|(column, _)| *column == last)
-    }
-}
-
-/// The first column, by the order of their names, whose form leaves no doubt.
-fn choose_time(head: &Head, declared: &Declared) -> Result<Option<(usize, Time)>, String> {
-    if let Some(form) = &declared.time {
-        return declared_time(head, form).map(Some);
-    }
-    let mut doubt = None;
-    for column in head.columns.of_role(Role::Time) {
-        match TimeForm::of(head.cells(column)) {
-            Ok(form) if form.is_day() && has_time_of_day(head) => {
-                return Err("it has the date and the time of day in two columns; put them into one (2021-07-06T23:59:59Z)".to_owned());
-            }
-            Ok(form) => return Ok(Some((column, Time::Seen(form)))),
-            Err(error) => {
-                doubt.get_or_insert_with(|| doubt_of(&head.header[column], &error));
-            }
-        }
-    }
-    doubt.map_or(Ok(None), Err)
-}
-
-/// The first column of times in which the declared form is found.
-fn declared_time(head: &Head, form: &DeclaredTime) -> Result<(usize, Time), String> {
-    let fits = |column: &usize| head.cells(*column).any(|cell| form.read(cell).is_some());
-    let mut columns = head.columns.of_role(Role::Time).peekable();
-    let first = columns.peek().copied();
-    match (columns.find(fits), first) {
-        (Some(column), _) => Ok((column, Time::Declared(form.clone()))),
-        (None, Some(column)) => Err(format!(
-            "the column {:?} holds {:?}, which is not in the time_format that the CSV map declares",
-            head.header[column],
-            head.cells(column).find(|cell| !cell.is_empty()).unwrap_or_default()
-        )),
-        (None, None) => Err("the CSV map declares a time_format, but no column is known to hold times; \
-             declare it too: [file.columns] time = \"...\""
-            .to_owned()),
-    }
-}
-
-fn has_time_of_day(head: &Head) -> bool {
-    let is_clock = |column: usize| {
-        let mut cells = head.cells(column).filter(|cell| !cell.is_empty()).peekable();
-        cells.peek().is_some() && cells.all(is_time_of_day)
-    };
-    head.columns.of_role(Role::Time).any(is_clock)
-}
-
-fn doubt_of(name: &str, error: &FormError) -> String {
-    const WAY_OUT: &str = "write times as 2021-07-06 or 2021-07-06T23:59:59Z, or declare their form in a CSV map \
-         (CSV_MAP): time_format = \"%d/%m/%Y\"";
-    match error {
-        FormError::Empty => format!(
-            "the column {name:?} holds no times; fill it, or leave it out if the file is one snapshot"
-        ),
-        FormError::DayOrMonth(cell) => {
-            format!(
-                "the column {name:?} does not show whether {cell:?} begins with the day or the month; {WAY_OUT}"
-            )
-        }
-        FormError::Unknown(cell) => {
-            format!("the column {name:?} holds {cell:?}, which is not a time; {WAY_OUT}")
-        }
+        self.coin.uses(last) || self.time.as_ref().is_some_and(|time| time.uses(last))
     }
 }
 
@@ -409,24 +324,6 @@ mod tests {
         assert_eq!(layout("id,price\na,\"1,234\"\n").unwrap().style, Style::default());
         assert!(layout("id,price\na,\"1,234\"\nb,\"1,95,49,806\"\n").unwrap().style.comma_groups);
         assert!(layout("id,price\na,1.057.030\nb,5\n").unwrap().style.point_groups);
-    }
-
-    #[test]
-    fn the_time_column_without_doubt_is_taken() {
-        let time = |text: &str| layout(text).map(|layout| layout.time);
-        assert_eq!(
-            time("timestamp,date,id,price\n1640563200000,03/04/2018,a,1\n"),
-            Ok(Some((0, Time::Seen(TimeForm::EpochMillis))))
-        );
-        assert_eq!(
-            time("timestamp,date,id,price\n03/04/2018,2018-04-03,a,1\n"),
-            Ok(Some((1, Time::Seen(TimeForm::IsoDate))))
-        );
-        assert!(time("date,id,price\n03/04/2018,a,1\n").unwrap_err().contains("\"date\""));
-        assert!(time("date,id,price\n,a,1\n").unwrap_err().contains("no times"));
-        assert!(time("date,id,price\n1/13/17,a,1\n").unwrap_err().contains("1/13/17"));
-        assert!(time("date,time,id,price\n2021-07-06,23:59,a,1\n").unwrap_err().contains("two columns"));
-        assert_eq!(time("id,price,ath_date\na,1,2021-07-06\n"), Ok(None));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a person declares about files that do not say it themselves: the CSV map, a small TOML file.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
@@ -44,10 +45,34 @@ pub(super) struct GivenCoin {
     pub(super) symbol: Option<String>,
 }
 
+/// In the place of a coin's id, name or symbol: what the `*` of the path stands for in the name of the file.
+const STAR: &str = "*";
+
 impl GivenCoin {
     pub(super) fn is_some(&self) -> bool {
         self.id.is_some() || self.name.is_some() || self.symbol.is_some()
     }
+
+    fn is_in_name(&self) -> bool {
+        [&self.id, &self.name, &self.symbol].into_iter().any(|given| given.as_deref() == Some(STAR))
+    }
+
+    /// The coin of a file in whose name this stands for the star.
+    fn named(&self, star: &str) -> Self {
+        let named = |given: &Option<String>| {
+            given.as_deref().map(|given| if given == STAR { star } else { given }.to_owned())
+        };
+        Self { id: named(&self.id), name: named(&self.name), symbol: named(&self.symbol) }
+    }
+}
+
+/// What the only `*` in the last part of a pattern stands for in the name of a file.
+fn starred<'n>(pattern: Option<&glob::Pattern>, name: Option<&'n Path>) -> Option<&'n str> {
+    let last = pattern?.as_str().rsplit('/').next()?;
+    let (before, behind) = last.split_once(STAR)?;
+    let is_plain = |text: &str| !text.contains(['*', '?', '[']);
+    (is_plain(before) && is_plain(behind)).then_some(())?;
+    name?.to_str()?.strip_prefix(before)?.strip_suffix(behind)
 }
 
 /// What the change in 24 hours is counted in.
@@ -89,13 +114,21 @@ struct Section {
 
 impl CsvMap {
     /// The declaration for a file: `path` is a pattern for its whole path or its name.
-    pub(super) fn of(&self, path: &Path) -> Option<&Declared> {
+    pub(super) fn of(&self, path: &Path) -> Cow<'_, Declared> {
         let name = path.file_name().map(Path::new);
-        self.0.iter().find(|declared| {
+        let declared = self.0.iter().find(|declared| {
             declared.pattern.as_ref().is_none_or(|pattern| {
                 pattern.matches_path(path) || name.is_some_and(|name| pattern.matches_path(name))
             })
-        })
+        });
+        match declared {
+            None => Cow::Owned(Declared::default()),
+            Some(declared) if declared.coin.is_in_name() => {
+                let named = starred(declared.pattern.as_ref(), name).unwrap_or_default();
+                Cow::Owned(Declared { coin: declared.coin.named(named), ..declared.clone() })
+            }
+            Some(declared) => Cow::Borrowed(declared),
+        }
     }
 }
 
@@ -129,6 +162,7 @@ impl Check<'_> {
         let pattern = section.path.as_deref().map(glob::Pattern::new);
         let encoding = section.encoding.as_deref();
         let delimiter = section.delimiter.as_deref();
+        self.star(&section);
         Declared {
             pattern: self.checked("path", pattern.map(|pattern| pattern.map_err(|error| error.to_string()))),
             encoding: self.checked("encoding", encoding.map(encoding_of)),
@@ -148,6 +182,17 @@ impl Check<'_> {
         value?
             .map_err(|problem| self.problems.push(format!("[[file]] {}: {name}: {problem}", self.section)))
             .ok()
+    }
+
+    fn star(&mut self, section: &Section) {
+        let pattern = section.path.as_deref().and_then(|path| glob::Pattern::new(path).ok());
+        // The pattern fits itself where every sign but the star stands for itself.
+        let itself = section.path.as_deref().and_then(|path| path.rsplit('/').next()).map(Path::new);
+        if section.coin.is_in_name() && starred(pattern.as_ref(), itself).is_none() {
+            let problem = "\"*\" stands for what the * of path does in the name of the file: write a path with \
+                 one *, such as \"*-USD.csv\"";
+            self.checked::<()>("coin", Some(Err(problem.to_owned())));
+        }
     }
 
     fn notation(&mut self, decimal: Option<&str>, group: Option<&str>) -> Option<Notation> {
@@ -225,10 +270,24 @@ mod tests {
         let map: CsvMap = "[[file]]\npath = \"*_de.csv\"\ndecimal = \",\"\n[[file]]\npath = \"/data/*\"\nskip_lines = 2\n[[file]]\n"
             .parse()
             .unwrap();
-        let of = |path: &str| map.of(Path::new(path)).unwrap();
+        let of = |path: &str| map.of(Path::new(path));
         assert_eq!(of("/data/x_de.csv").notation, Some(Notation { decimal: ',', group: '.' }));
         assert_eq!((of("/data/x.csv").notation, of("/data/x.csv").skip_lines), (None, Some(2)));
         assert_eq!(of("/elsewhere/x.csv").skip_lines, None);
+    }
+
+    #[test]
+    fn the_name_of_a_file_may_say_which_coin_it_is_about() {
+        let map: CsvMap =
+            "[[file]]\npath = \"prices/*-USD.csv\"\n[file.coin]\nsymbol = \"*\"\nname = \"Any\"\n"
+                .parse()
+                .unwrap();
+        let coin = map.of(Path::new("prices/BTC-USD.csv")).coin.clone();
+        assert_eq!((coin.symbol.as_deref(), coin.name.as_deref(), coin.id), (Some("BTC"), Some("Any"), None));
+        for path in ["", "path = \"BTC.csv\"\n", "path = \"*_*.csv\"\n", "path = \"?*.csv\"\n"] {
+            let said = problems(&format!("[[file]]\n{path}[file.coin]\nid = \"*\"\n"));
+            assert!(said.contains("one *"), "{path}{said}");
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod survey;
 mod tests;
 mod text;
 mod time;
+mod time_column;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -113,11 +113,18 @@ pub(super) fn is_absent(text: &str) -> bool {
 
 /// Whether there is a minus, and the digits without sign, currency and per cent; `None` when there is no number.
 fn bare(text: &str, unit: Unit) -> Result<Option<(bool, &str)>, NumberError> {
+    let (in_brackets, text) = without_brackets(text);
     let text = if unit == Unit::Percent { trim(text.strip_suffix('%').unwrap_or(text)) } else { text };
+    // `(1.2)%` beside `(1.2%)`
+    let (in_brackets, text) = if in_brackets { (true, text) } else { without_brackets(text) };
     if is_absent(text) {
         return Ok(None);
     }
-    let (outer, rest) = take_sign(text);
+    let (sign, rest) = take_sign(text);
+    if in_brackets && sign.is_some() {
+        return Err(NumberError::Malformed);
+    }
+    let outer = if in_brackets { Some('-') } else { sign };
     let in_dollars = match unit {
         Unit::Amount => rest.strip_prefix("US$").or_else(|| rest.strip_prefix('$')),
         Unit::Percent => None,
@@ -133,6 +140,14 @@ fn bare(text: &str, unit: Unit) -> Result<Option<(bool, &str)>, NumberError> {
         return Err(NumberError::Malformed);
     }
     Ok(Some((outer.or(inner) == Some('-'), digits)))
+}
+
+/// Accountants write -1.2 as `(1.2)`.
+fn without_brackets(text: &str) -> (bool, &str) {
+    match text.strip_prefix('(').and_then(|text| text.strip_suffix(')')) {
+        Some(inner) => (true, trim(inner)),
+        None => (false, text),
+    }
 }
 
 fn take_sign(text: &str) -> (Option<char>, &str) {
@@ -201,7 +216,7 @@ pub(super) enum Shape {
 /// Looks at a cell of a file whose notation may be declared.
 pub(super) fn shape_in(text: &str, notation: Option<Notation>) -> Shape {
     let Some(notation) = notation else { return shape(text) };
-    let (text, unit) = (trim(text), if trim(text).ends_with('%') { Unit::Percent } else { Unit::Amount });
+    let (text, unit) = (trim(text), if is_percent(text) { Unit::Percent } else { Unit::Amount });
     match bare(text, unit) {
         Err(_) => Shape::Text,
         Ok(None) => Shape::Absent,
@@ -217,7 +232,7 @@ pub(super) fn shape_in(text: &str, notation: Option<Notation>) -> Shape {
 /// Looks at a cell.
 pub(super) fn shape(text: &str) -> Shape {
     let text = trim(text);
-    let percent = text.ends_with('%');
+    let percent = is_percent(text);
     let unit = if percent { Unit::Percent } else { Unit::Amount };
     let shape = match bare(text, unit) {
         Err(_) => return Shape::Text,
@@ -249,6 +264,11 @@ fn shape_of_digits(digits: &str) -> Shape {
     } else {
         Shape::Text
     }
+}
+
+/// Whether a cell says itself that it is in per cent.
+pub(super) fn is_percent(text: &str) -> bool {
+    trim(text).trim_end_matches(')').ends_with('%')
 }
 
 /// Digits, then a word.
@@ -394,6 +414,15 @@ mod tests {
         assert_eq!(percent("+0.00 %"), Ok(Some(("0.00".to_owned(), false))));
         assert_eq!(percent("-0.00%"), Ok(Some(("0.00".to_owned(), true))));
         assert_eq!(percent("1,538,325,400%"), Ok(Some(("1538325400".to_owned(), false))));
+        for text in ["(2.91%)", "(2.91)%", "( 2.91 )", "(+2.91)"] {
+            let want = if text.contains('+') {
+                Err(NumberError::Malformed)
+            } else {
+                Ok(Some(("-2.91".to_owned(), true)))
+            };
+            assert_eq!(percent(text), want, "{text}");
+        }
+        assert_eq!(percent("((2.91))"), Err(NumberError::Malformed));
         assert_eq!(percent("$5"), Err(NumberError::Malformed));
         assert!(read("-0", Unit::Amount, GROUPED).unwrap().unwrap().minus);
         assert!(read("-$5", Unit::Amount, GROUPED).unwrap().unwrap().minus);
@@ -424,6 +453,8 @@ mod tests {
             ("115,793,521.25 ETH", Shape::Suffix),
             ("0.16%", Shape::Percent),
             ("1,5%", Shape::Percent),
+            ("(1.5%)", Shape::Percent),
+            ("(1.5)", Shape::Number),
             (". M", Shape::Text),
             ("Bitcoin", Shape::Text),
         ] {

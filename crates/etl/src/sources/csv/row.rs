@@ -7,7 +7,7 @@ use kasparro_core::{Decimal, MarketRecord, RejectCode, Values};
 use super::layout::Layout;
 use super::number::{self, NumberError, Unit};
 use super::records::trim;
-use super::time::earliest;
+use super::time::{earliest, time_of_day};
 
 const MOST_ID_BYTES: usize = 200;
 const MOST_LABEL_BYTES: usize = 400;
@@ -106,24 +106,31 @@ impl<'l> RowReader<'l> {
     }
 
     fn time(&self, row: &ByteRecord) -> Result<Option<DateTime<Utc>>, Flaw> {
-        let Some((column, form)) = &self.layout.time else { return Ok(None) };
-        let column = *column;
-        let text = cell(row, column);
-        let flaw = |code, what: &str| {
-            Err(Flaw {
-                code,
-                column: Some(column),
-                message: format!("{} {} {what}", self.name(column), shown(text)),
-            })
+        let Some(time) = &self.layout.time else { return Ok(None) };
+        let flaw = |code, column, what: &str| {
+            let message = format!("{} {} {what}", self.name(column), shown(cell(row, column)));
+            Err(Flaw { code, column: Some(column), message })
         };
-        if text.is_empty() {
-            return flaw(RejectCode::MissingTime, "is empty, other rows have a time");
+        let column = time.column;
+        if let Some(empty) =
+            [Some(column), time.clock].into_iter().flatten().find(|c| cell(row, *c).is_empty())
+        {
+            return flaw(RejectCode::MissingTime, empty, "is empty, other rows have a time");
         }
-        match form.read(text) {
-            None => flaw(RejectCode::InvalidTime, "is no time in the form of this column"),
-            Some(time) if time < self.earliest => flaw(RejectCode::TimeOutOfRange, "is before Bitcoin"),
-            Some(time) if time > self.latest => flaw(RejectCode::TimeOutOfRange, "is in the future"),
-            Some(time) => Ok(Some(time)),
+        let Some(day) = time.form.read(cell(row, column)) else {
+            return flaw(RejectCode::InvalidTime, column, "is no time in the form of this column");
+        };
+        let since_midnight = match time.clock {
+            None => TimeDelta::zero(),
+            Some(clock) => match time_of_day(cell(row, clock)) {
+                None => return flaw(RejectCode::InvalidTime, clock, "is no time of day"),
+                Some(since) => since,
+            },
+        };
+        match day + since_midnight {
+            time if time < self.earliest => flaw(RejectCode::TimeOutOfRange, column, "is before Bitcoin"),
+            time if time > self.latest => flaw(RejectCode::TimeOutOfRange, column, "is in the future"),
+            time => Ok(Some(time)),
         }
     }
 
@@ -157,7 +164,7 @@ impl<'l> RowReader<'l> {
         let text = cell(row, change.column);
         if change.needs_sign
             && number.as_ref().is_some_and(|number| !number.value.is_zero())
-            && !text.ends_with('%')
+            && !number::is_percent(text)
         {
             let message =
                 format!("{} {} lacks the % that the other rows have", self.name(change.column), shown(text));

@@ -1,0 +1,186 @@
+//! Where a file has its times, and how it writes them.
+
+use chrono::{DateTime, Utc};
+
+use super::columns::Role;
+use super::declared_time::DeclaredTime;
+use super::head::Head;
+use super::map::Declared;
+use super::time::{FormError, TimeForm, time_of_day};
+
+/// The column of the times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TimeColumn {
+    pub(super) column: usize,
+    pub(super) form: Time,
+    /// The time of day, when the column has the day only.
+    pub(super) clock: Option<usize>,
+}
+
+/// How a column writes times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Time {
+    /// Found out from its cells.
+    Seen(TimeForm),
+    Declared(DeclaredTime),
+}
+
+impl Time {
+    /// Reads a trimmed cell.
+    pub(super) fn read(&self, text: &str) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Seen(form) => form.read(text),
+            Self::Declared(form) => form.read(text),
+        }
+    }
+
+    fn is_day(&self) -> bool {
+        match self {
+            Self::Seen(form) => form.is_day(),
+            Self::Declared(form) => form.is_day(),
+        }
+    }
+}
+
+impl TimeColumn {
+    /// The first column, by the order of their names, whose form leaves no doubt; `None` when there is none.
+    ///
+    /// # Errors
+    /// A sentence when there are times, but not without guessing.
+    pub(super) fn of(head: &Head, declared: &Declared) -> Result<Option<Self>, String> {
+        let found = match &declared.time {
+            Some(form) => Some(declared_column(head, form)?),
+            None => seen_column(head)?,
+        };
+        let Some((column, form)) = found else { return Ok(None) };
+        let clock = if form.is_day() { clock_column(head, column)? } else { None };
+        Ok(Some(Self { column, form, clock }))
+    }
+
+    /// Whether the time is made of a column.
+    pub(super) fn uses(&self, column: usize) -> bool {
+        self.column == column || self.clock == Some(column)
+    }
+}
+
+fn seen_column(head: &Head) -> Result<Option<(usize, Time)>, String> {
+    let mut doubt = None;
+    for column in head.columns.of_role(Role::Time) {
+        match TimeForm::of(head.cells(column)) {
+            Ok(form) => return Ok(Some((column, Time::Seen(form)))),
+            Err(error) => {
+                doubt.get_or_insert_with(|| doubt_of(&head.header[column], &error));
+            }
+        }
+    }
+    doubt.map_or(Ok(None), Err)
+}
+
+/// The first column of times in which the declared form is found.
+fn declared_column(head: &Head, form: &DeclaredTime) -> Result<(usize, Time), String> {
+    let fits = |column: &usize| head.cells(*column).any(|cell| form.read(cell).is_some());
+    let mut columns = head.columns.of_role(Role::Time).peekable();
+    let first = columns.peek().copied();
+    match (columns.find(fits), first) {
+        (Some(column), _) => Ok((column, Time::Declared(form.clone()))),
+        (None, Some(column)) => Err(format!(
+            "the column {:?} holds {:?}, which is not in the time_format that the CSV map declares",
+            head.header[column],
+            head.cells(column).find(|cell| !cell.is_empty()).unwrap_or_default()
+        )),
+        (None, None) => Err("the CSV map declares a time_format, but no column is known to hold times; \
+             declare it too: [file.columns] time = \"...\""
+            .to_owned()),
+    }
+}
+
+/// The column with the times of day, beside one with days.
+fn clock_column(head: &Head, days: usize) -> Result<Option<usize>, String> {
+    let Some(column) = head.columns.of_role(Role::TimeOfDay).find(|column| *column != days) else {
+        return Ok(None);
+    };
+    let mut cells = head.cells(column).filter(|cell| !cell.is_empty());
+    match cells.find(|cell| time_of_day(cell).is_none() && !is_whole_time(cell)) {
+        None => Ok(head.cells(column).any(|cell| time_of_day(cell).is_some()).then_some(column)),
+        Some(cell) => Err(format!(
+            "the column {:?} holds days and {:?} holds {cell:?}, which is no time of day (such as 23:59); write both into one column \
+             (2021-07-06T23:59:59Z), or declare in a CSV map (CSV_MAP) that it does not count: [file.columns] time_of_day = \"\"",
+            head.header[days], head.header[column]
+        )),
+    }
+}
+
+/// Another column of whole times says nothing about the time of day of this one.
+fn is_whole_time(cell: &str) -> bool {
+    TimeForm::of(std::iter::once(cell)).is_ok()
+}
+
+fn doubt_of(name: &str, error: &FormError) -> String {
+    const WAY_OUT: &str = "write times as 2021-07-06 or 2021-07-06T23:59:59Z, or declare their form in a CSV map \
+         (CSV_MAP): time_format = \"%d/%m/%Y\"";
+    match error {
+        FormError::Empty => format!(
+            "the column {name:?} holds no times; fill it, or leave it out if the file is one snapshot"
+        ),
+        FormError::DayOrMonth(cell) => {
+            format!(
+                "the column {name:?} does not show whether {cell:?} begins with the day or the month; {WAY_OUT}"
+            )
+        }
+        FormError::Unknown(cell) => {
+            format!("the column {name:?} holds {cell:?}, which is not a time; {WAY_OUT}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(text: &str) -> Result<Option<TimeColumn>, String> {
+        let declared = Declared::default();
+        TimeColumn::of(&Head::read(text.as_bytes(), true, &declared)?, &declared)
+    }
+
+    fn seen(column: usize, form: TimeForm, clock: Option<usize>) -> Result<Option<TimeColumn>, String> {
+        Ok(Some(TimeColumn { column, form: Time::Seen(form), clock }))
+    }
+
+    #[test]
+    fn the_column_without_doubt_is_taken() {
+        assert_eq!(
+            column("timestamp,date,id,price\n1640563200000,03/04/2018,a,1\n"),
+            seen(0, TimeForm::EpochMillis, None)
+        );
+        assert_eq!(
+            column("timestamp,date,id,price\n03/04/2018,2018-04-03,a,1\n"),
+            seen(1, TimeForm::IsoDate, None)
+        );
+        assert!(column("date,id,price\n03/04/2018,a,1\n").unwrap_err().contains("\"date\""));
+        assert!(column("date,id,price\n,a,1\n").unwrap_err().contains("no times"));
+        assert!(column("date,id,price\n1/13/17,a,1\n").unwrap_err().contains("1/13/17"));
+        assert_eq!(column("id,price,ath_date\na,1,2021-07-06\n"), Ok(None));
+    }
+
+    #[test]
+    fn a_day_and_its_time_may_stand_in_two_columns() {
+        for header in ["date,time", "Date,Hour", "date,Time (UTC)"] {
+            assert_eq!(
+                column(&format!("{header},id,price\n2021-07-06,23:59,a,1\n")),
+                seen(0, TimeForm::IsoDate, Some(1)),
+                "{header}"
+            );
+        }
+        assert_eq!(
+            column("date,time,id,price\n2021-07-06 01:00:00,23:59,a,1\n"),
+            seen(0, TimeForm::IsoTime, None)
+        );
+        assert_eq!(
+            column("date,time,id,price\n2021-07-06,2021-07-07,a,1\n"),
+            seen(0, TimeForm::IsoDate, None)
+        );
+        let refusal = column("date,hour,id,price\n2021-07-06,7,a,1\n").unwrap_err();
+        assert!(refusal.contains("\"hour\" holds \"7\"") && refusal.contains("time_of_day"), "{refusal}");
+        assert!(column("time,id,price\n23:59,a,1\n").unwrap_err().contains("23:59"));
+    }
+}
