@@ -22,6 +22,8 @@ use kasparro_core::secret::Secret;
 use tokio::sync::Semaphore;
 
 use crate::address;
+use crate::db_counters::DbCounters;
+use crate::metrics::Text;
 use crate::problem::{Code, Problem};
 
 /// A connection, as the functions of `kasparro_core::store` take it.
@@ -72,6 +74,8 @@ pub(crate) struct Database {
     pool: Pool<Sessions>,
     sessions: Arc<State>,
     slots: Arc<Semaphore>,
+    size: usize,
+    counters: Arc<DbCounters>,
 }
 
 /// What r2d2 keeps: a place for a connection, opened when it is first used.
@@ -121,7 +125,8 @@ impl Database {
             .test_on_check_out(false)
             .connection_timeout(ACQUIRE_TIMEOUT)
             .build_unchecked(Sessions(Arc::clone(&sessions)));
-        Self { pool, sessions, slots: Arc::new(Semaphore::new(size)) }
+        let slots = Arc::new(Semaphore::new(size));
+        Self { pool, sessions, slots, size, counters: Arc::default() }
     }
 
     /// Runs a read off the worker threads. It is run again on a fresh connection when the connection breaks.
@@ -130,10 +135,22 @@ impl Database {
         T: Send + 'static,
         F: Fn(&mut Connection) -> Result<T, ReadError> + Send + 'static,
     {
+        let result = self.try_read(query).await;
+        self.counters.ended(&result);
+        result
+    }
+
+    async fn try_read<T, F>(&self, query: F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Connection) -> Result<T, ReadError> + Send + 'static,
+    {
         let begun = Instant::now();
-        let permit = match timeout(ACQUIRE_TIMEOUT, Arc::clone(&self.slots).acquire_owned()).await {
-            Ok(Ok(permit)) => permit,
-            _ => return Err(busy("no connection to the database was free in time")),
+        let acquired = timeout(ACQUIRE_TIMEOUT, Arc::clone(&self.slots).acquire_owned()).await;
+        self.counters.waited(begun.elapsed());
+        let Ok(Ok(permit)) = acquired else {
+            self.counters.timed_out();
+            return Err(busy("no connection to the database was free in time"));
         };
         // Held by the job, so that a client that leaves does not let more reads run than there are slots.
         let slot = Arc::new(Mutex::new(Some(permit)));
@@ -185,6 +202,19 @@ impl Database {
     /// Blocks: opens a connection beside the pool, for what would hold one of the pool for long.
     pub(crate) fn open(&self) -> Result<Connection, Problem> {
         self.sessions.open()
+    }
+
+    /// The state of the pool and what became of its reads, as Prometheus text.
+    pub(crate) fn render(&self, text: &mut Text) {
+        let free = self.slots.available_permits();
+        text.family(
+            "db_pool_connections",
+            "gauge",
+            "Connections that reads may use at a time, by whether one does.",
+        );
+        text.sample("db_pool_connections", "state=\"busy\"", self.size.saturating_sub(free) as f64);
+        text.sample("db_pool_connections", "state=\"free\"", free as f64);
+        self.counters.render(text);
     }
 
     /// Whether the database answers and has the tables that this program needs.

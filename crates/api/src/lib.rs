@@ -13,6 +13,7 @@ mod cors;
 mod csv;
 mod cursor;
 mod db;
+mod db_counters;
 mod edge;
 mod export;
 mod format;

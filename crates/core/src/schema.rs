@@ -47,6 +47,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    etl_run_counts (source, status) {
+        source -> Text,
+        status -> Text,
+        runs -> BigInt,
+    }
+}
+
+diesel::table! {
     etl_lease (source) {
         source -> Text,
         owner -> Text,

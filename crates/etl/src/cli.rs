@@ -28,7 +28,7 @@ pub(crate) enum Command {
     /// Read every enabled source once and load what is new (the default).
     Run(RunArgs),
     /// Create or upgrade the tables. Safe to start any number of times at once.
-    Migrate,
+    Migrate(MigrateArgs),
     /// Show, for each source, how its last run ended, how fresh it is, how far it is read and who is at it.
     Status(StatusArgs),
     /// Build observations again from the raw bytes that are kept, with today's code. Says what would change first.
@@ -43,6 +43,13 @@ pub(crate) enum Command {
     /// Check configuration, database and files, and tell the calls that a schedule costs. Changes nothing and calls
     /// no vendor.
     Check(CheckArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct MigrateArgs {
+    /// A role of the database that is to read the tables and do nothing else, for the API to connect as
+    #[arg(long, env = "DB_READER", value_name = "ROLE")]
+    pub(crate) reader: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Args)]

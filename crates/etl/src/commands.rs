@@ -2,10 +2,12 @@
 
 use std::io::Write;
 
+use diesel::PgConnection;
+use kasparro_core::reader::{self, Granted};
 use kasparro_core::store::{reject, source};
 use kasparro_core::{RejectCode, db};
 
-use crate::cli::RejectsArgs;
+use crate::cli::{MigrateArgs, RejectsArgs};
 use crate::database;
 use crate::failure::{FailureKind, SourceError};
 use crate::run::{database_url, registration};
@@ -14,18 +16,40 @@ use crate::signal::Cancel;
 use crate::status::shown;
 
 /// Creates or upgrades the tables.
-pub(crate) fn migrate(settings: &Settings) -> u8 {
+pub(crate) fn migrate(settings: &Settings, arguments: &MigrateArgs) -> u8 {
     finish(|| {
         let url = database_url(settings)?;
         // Waits for a database that is starting up; compose and Kubernetes start both at once.
-        drop(database::connect(&url, settings.database_wait, &Cancel::default())?);
+        let mut connection = database::connect(&url, settings.database_wait, &Cancel::default())?;
         let applied = db::migrate(url.expose())
             .map_err(|error| SourceError::new(FailureKind::Temporary, error.to_string()))?;
-        Ok(match applied.len() {
+        let mut said = match applied.len() {
             0 => format!("the tables are up to date ({})\n", db::known_version()),
             n => format!("{n} migration(s) applied, the tables are now of version {}\n", db::known_version()),
-        })
+        };
+        if let Some(role) = arguments.reader.as_deref().filter(|role| !role.is_empty()) {
+            said += &let_read(&mut connection, role)?;
+        }
+        Ok(said)
     })
+}
+
+/// Makes a role one that only reads.
+fn let_read(connection: &mut PgConnection, role: &str) -> Result<String, SourceError> {
+    let refused = |message| Err(SourceError::new(FailureKind::Config, message));
+    let only_reads = format!("the role {role} reads the tables, and can do nothing else with them");
+    match reader::grant(connection, role).map_err(|error| database::failure(&error))? {
+        Granted::WithLimits => Ok(format!("{only_reads}\n")),
+        Granted::WithoutLimits => {
+            Ok(format!("{only_reads}; its time limits were not set, which takes a superuser or createrole\n"))
+        }
+        Granted::Unknown => refused(format!(
+            "DB_READER: there is no role {role}; make it first: create role {role} login password '...'"
+        )),
+        Granted::Mighty => refused(format!(
+            "DB_READER: the role {role} owns the tables or is a superuser, which no grant limits; name one made for reading"
+        )),
+    }
 }
 
 /// Refused records.

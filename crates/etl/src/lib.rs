@@ -72,7 +72,7 @@ pub fn main() -> ExitCode {
             arguments.json |= all_json;
             run::run(settings, &arguments, progress)
         }
-        Command::Migrate => commands::migrate(&settings),
+        Command::Migrate(arguments) => commands::migrate(&settings, &arguments),
         Command::Status(arguments) => status::status(&settings, arguments.json),
         Command::Reprocess(mut arguments) => {
             arguments.json |= all_json;

@@ -4,11 +4,16 @@
 """
 
 import argparse
+import json
 import pathlib
 import subprocess
 import sys
 import tempfile
 import urllib.request
+
+import referencing
+import referencing.jsonschema
+from openapi_schema_validator import OAS31Validator
 
 import service
 
@@ -30,11 +35,42 @@ def main():
 
 
 def lint(document):
-    """The document is one of OpenAPI, in every part."""
+    """The document is one of OpenAPI, in every part, and its examples are what it says itself."""
+    text = urllib.request.urlopen(document).read()
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        file.write(urllib.request.urlopen(document).read())
+        file.write(text)
         file.flush()
         subprocess.run([TOOLS / "openapi-spec-validator", "--subschema-errors", "all", file.name], check=True)
+    check_examples(json.loads(text))
+
+
+def check_examples(document):
+    """Every example, of a schema or of what a schema describes, is valid by that schema."""
+    resource = referencing.Resource(document, referencing.jsonschema.DRAFT202012)
+    registry = referencing.Registry().with_resource("urn:document", resource)
+    checked = 0
+    for pointer, schema, example in examples(document, ""):
+        validator = OAS31Validator({"$ref": f"urn:document#{pointer}"}, registry=registry)
+        wrong = [error.message for error in validator.iter_errors(example)]
+        if wrong:
+            sys.exit(f"the example at {schema} is not valid: {wrong}")
+        checked += 1
+    print(f"{checked} examples are valid")
+
+
+def examples(node, pointer):
+    """Pointer of the schema, place, and example, of all below a node."""
+    if isinstance(node, list):
+        for number, item in enumerate(node):
+            yield from examples(item, f"{pointer}/{number}")
+    if not isinstance(node, dict):
+        return
+    if "example" in node:
+        # Of a parameter or a body: its schema is beside it. Else it is the schema itself.
+        yield pointer + ("/schema" if "schema" in node else ""), pointer, node["example"]
+    for key, value in node.items():
+        if key not in ("example", "examples", "default", "enum"):
+            yield from examples(value, f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}")
 
 
 def clean(document, cases, seed):

@@ -8,7 +8,7 @@ use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Double, Nullable, Text};
 use serde::Serialize;
 
-use crate::schema::{etl_run_sources, etl_runs};
+use crate::schema::{etl_run_counts, etl_run_sources, etl_runs};
 
 /// What became of the records of a batch or of a whole run. The parts always add up to `extracted`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -269,4 +269,27 @@ pub fn newest_of_each_source(connection: &mut PgConnection) -> QueryResult<Vec<S
         .order((etl_run_sources::source, etl_run_sources::run_id.desc()))
         .select(SourceRun::as_select())
         .load(connection)
+}
+
+/// The newest run of a source that has ended and was not left to another one; `None` before the first.
+///
+/// # Errors
+/// What the database says.
+pub fn newest_ended(connection: &mut PgConnection, source: &str) -> QueryResult<Option<SourceRun>> {
+    use etl_run_sources as t;
+    t::table
+        .filter(t::source.eq(source).and(t::status.ne("running")).and(t::status.ne("skipped")))
+        .order(t::run_id.desc())
+        .select(SourceRun::as_select())
+        .first(connection)
+        .optional()
+}
+
+/// How many runs of each source ended with each status, as source, status and number. Never goes down.
+///
+/// # Errors
+/// What the database says.
+pub fn counts(connection: &mut PgConnection) -> QueryResult<Vec<(String, String, i64)>> {
+    use etl_run_counts as t;
+    t::table.order((t::source, t::status)).load(connection)
 }
