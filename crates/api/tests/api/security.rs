@@ -68,7 +68,7 @@ impl Drop for Role<'_> {
 
 #[track_caller]
 fn assert_denied(connection: &mut PgConnection, sql: &str) {
-    let error = connection.batch_execute(sql).expect_err(sql).to_string();
+    let error = connection.batch_execute(sql).unwrap_err().to_string();
     let denied =
         ["permission denied", "must be owner", "must be superuser"].iter().any(|words| error.contains(words));
     assert!(denied, "{sql}: {error}");
