@@ -208,6 +208,9 @@ pub(crate) struct Options {
     /// Largest share of a batch that may be refused, from 0 to 1; above it nothing of the batch is published [default: 1]
     #[arg(long, global = true, env = "ETL_MAX_REJECT_RATE", value_name = "SHARE")]
     pub(crate) max_reject_rate: Option<String>,
+    /// What an API that lists no coin at all is taken for: fail (exit code 65) or warn; nothing stored changes [default: fail]
+    #[arg(long, global = true, env = "ETL_EMPTY_LIST", value_name = "WORD")]
+    pub(crate) empty_list: Option<String>,
     /// How long a run that stands still keeps its sources to itself [default: 60]
     #[arg(long, global = true, env = "ETL_LEASE_SECONDS", value_name = "SECONDS")]
     pub(crate) lease: Option<String>,

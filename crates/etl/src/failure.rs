@@ -11,11 +11,13 @@ pub(crate) struct SourceError {
     pub(crate) message: String,
     /// The source asked not to be called before this time.
     pub(crate) not_before: Option<DateTime<Utc>>,
+    /// The source answered well, and with nothing: whether that is a failure is for the operator to say.
+    pub(crate) is_empty_list: bool,
 }
 
 impl SourceError {
     pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), not_before: None }
+        Self { kind, message: message.into(), not_before: None, is_empty_list: false }
     }
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) max_body: u64,
     /// From 0 to 1.
     pub(crate) max_reject_rate: f64,
+    /// An API that lists no coin at all costs a warning, and no failure.
+    pub(crate) allow_empty: bool,
     pub(crate) lease: Duration,
     pub(crate) database_wait: Duration,
 }
@@ -146,6 +148,7 @@ impl Settings {
                 1.0,
                 0.0..=1.0,
             ),
+            allow_empty: check.empty_list(options.empty_list.as_deref()),
             lease: seconds(&mut check, "ETL_LEASE_SECONDS", options.lease.as_deref(), 60.0),
             database_wait: seconds(
                 &mut check,
@@ -235,6 +238,17 @@ impl Check {
             self.problems.push(format!("{name}: {text:?} is not {wanted}"));
         }
         parsed
+    }
+
+    fn empty_list(&mut self, value: Option<&str>) -> bool {
+        match given(value) {
+            None | Some("fail") => false,
+            Some("warn") => true,
+            Some(other) => {
+                self.problems.push(format!("ETL_EMPTY_LIST: {other:?} is neither fail nor warn"));
+                false
+            }
+        }
     }
 
     fn csv_map(&mut self, file: Option<&str>) -> Arc<CsvMap> {

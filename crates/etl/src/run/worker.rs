@@ -72,6 +72,10 @@ impl Assignment {
         let (mut tally, mut rewritten, mut priced) = (Tally::default(), Rewritten::default(), HashSet::new());
         let ended = match self.ingest(&mut tally, &mut rewritten, &mut priced) {
             Ok(ended) => ended,
+            Err(error) if error.is_empty_list && self.settings.allow_empty => {
+                log::warn!("{}: {error}", self.name);
+                Ended::Done
+            }
             Err(error) => {
                 log::error!("{}: {error}", self.name);
                 Ended::Failed(error)

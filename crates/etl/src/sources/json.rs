@@ -51,5 +51,6 @@ pub(super) fn batch(answer: Answer, cursor: serde_json::Value) -> RawBatch {
 
 /// A listing without a single coin: what is known stays, and nobody should believe that all is well.
 pub(super) fn suspicious_empty(url: &str) -> SourceError {
-    SourceError::new(FailureKind::Refused, format!("{url}: an empty list; what is stored stays as it is"))
+    let message = format!("{url}: an empty list; what is stored stays as it is");
+    SourceError { is_empty_list: true, ..SourceError::new(FailureKind::Refused, message) }
 }

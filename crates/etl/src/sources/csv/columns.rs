@@ -36,7 +36,7 @@ pub(super) enum Role {
 /// CSV dumps of CoinGecko, CoinMarketCap and CoinPaprika data that circulate, and of data frames made from
 /// their JSON.
 const NAMES: [(Role, &[&str]); 14] = [
-    (Role::Id, &["id", "coinid", "cryptoid", "slug"]),
+    (Role::Id, &["cryptoid", "coinid", "id", "slug"]),
     (
         Role::Name,
         &[
@@ -306,6 +306,8 @@ mod tests {
     fn the_most_telling_name_comes_first() {
         assert_eq!(first("close,price_usd,price", Role::Price), Some(1));
         assert_eq!(first("slug,id", Role::Id), Some(1));
+        // As in our own exports, where the id is that of the observation.
+        assert_eq!(first("id,crypto_id", Role::Id), Some(1));
         assert_eq!(first("date,last_updated", Role::Time), Some(1));
         assert_eq!(first("total_vol,vol_24h", Role::Volume), Some(1));
     }

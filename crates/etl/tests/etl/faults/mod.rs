@@ -7,6 +7,7 @@
 
 mod database;
 mod file;
+mod limits;
 mod pooler;
 mod process;
 mod source;
@@ -15,7 +16,14 @@ mod tls;
 
 /// The faults: row, what happens, the tests that ask for what is to happen.
 const MAP: &[(&str, &str, &[&str])] = &[
-    ("S1", "unknown host", &["s1_a_host_without_an_address_is_tried_again_and_does_not_stop_the_others"]),
+    (
+        "S1",
+        "unknown host, silent name server",
+        &[
+            "s1_a_host_without_an_address_is_tried_again_and_does_not_stop_the_others",
+            "s1_a_name_server_that_says_nothing_is_ended_by_the_clock",
+        ],
+    ),
     ("S2", "connection refused", &["one_dead_source_does_not_stop_the_others"]),
     (
         "S3",

@@ -147,7 +147,7 @@ fn without_counts_of_batches(contents: Vec<String>) -> Vec<String> {
 }
 
 /// A program of the system, unless it is not there.
-fn tool(test: &str, name: &str, arguments: &[&str]) -> bool {
+pub(super) fn tool(test: &str, name: &str, arguments: &[&str]) -> bool {
     let works = Command::new(name)
         .args(arguments)
         .stdout(Stdio::null())
@@ -290,7 +290,7 @@ fn p8_no_home_no_environment_and_nowhere_to_write() {
 }
 
 /// Every variable of the program, with values that are none.
-const GARBAGE: [(&str, &str); 22] = [
+const GARBAGE: [(&str, &str); 23] = [
     ("LOG_FORMAT", "xml"),
     ("KASPARRO_SOURCES", "coinbase"),
     ("CSV_AS_OF", "yesterday"),
@@ -307,6 +307,7 @@ const GARBAGE: [(&str, &str); 22] = [
     ("ETL_SOURCE_DEADLINE_SECONDS", "1h"),
     ("ETL_MAX_BODY_MIB", "4096"),
     ("ETL_MAX_REJECT_RATE", "50%"),
+    ("ETL_EMPTY_LIST", "maybe"),
     ("ETL_LEASE_SECONDS", "0"),
     ("ETL_DATABASE_WAIT_SECONDS", "86401"),
     ("COINPAPRIKA_BASE_URL", "ftp://example.org"),

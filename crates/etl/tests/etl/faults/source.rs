@@ -1,12 +1,14 @@
 //! Sources that fail: what the rows S ask for and no older test shows.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
 
 use kasparro_testkit::proxy::{Direction, FaultProxy, Toxic};
+use kasparro_testkit::recordings::skipped;
 use kasparro_testkit::simulator::{Fault, Response, Route, Universe};
 use socket2::SockRef;
 
+use super::process::tool;
 use crate::support::{World, check_invariants, contents, number, texts};
 
 /// Runs CoinPaprika and expects that it fails in this way; what was stored before stays.
@@ -38,6 +40,37 @@ fn s1_a_host_without_an_address_is_tried_again_and_does_not_stop_the_others() {
     assert_eq!(world.tally("coinpaprika").failure_kind.as_deref(), Some("unavailable"));
     assert_eq!(world.tally("coingecko").loaded, 40);
     check_invariants(&mut world.database.connect());
+}
+
+/// A name server that hears and never answers: only the clock of the call ends the look-up.
+#[test]
+fn s1_a_name_server_that_says_nothing_is_ended_by_the_clock() {
+    const TEST: &str = "s1_a_name_server_that_says_nothing_is_ended_by_the_clock";
+    let Ok(_silent) = UdpSocket::bind("127.0.0.77:53") else {
+        return skipped(TEST, "the port of a name server cannot be bound");
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("resolv.conf");
+    std::fs::write(&settings, "nameserver 127.0.0.77\n").unwrap();
+    let settings = settings.to_str().unwrap();
+    let sandbox = ["--dev-bind", "/", "/", "--ro-bind", settings, "/etc/resolv.conf"];
+    if !tool(TEST, "bwrap", &[&sandbox[..], &["true"]].concat()) {
+        return;
+    }
+    let world = World::new();
+    let output = world
+        .etl_as("bwrap")
+        .arguments(sandbox)
+        .arguments([env!("CARGO_BIN_EXE_kasparro-etl")])
+        .variable("COINPAPRIKA_BASE_URL", "http://slow.kasparro.example/v1")
+        .variables(&IMPATIENT)
+        .run();
+    assert_eq!(output.code, 69, "{}", output.stderr);
+    for words in ["slow.kasparro.example", "timed out", "(2 attempts)"] {
+        assert!(output.stderr.contains(words), "{words}: {}", output.stderr);
+    }
+    assert_eq!(world.tally("coinpaprika").failure_kind.as_deref(), Some("unavailable"));
+    assert_eq!(world.tally("coingecko").loaded, 40);
 }
 
 /// Short enough for a test; every wait has such a bound.
@@ -257,6 +290,15 @@ fn s15_an_empty_list_is_suspicious_however_it_is_written() {
         let before = contents(&mut connection);
         world.simulator.serve_body(Route::CoinpaprikaTickers, body);
         assert_fails(&world, body, &[], 65, "refused", "an empty list; what is stored stays as it is");
+        assert_eq!(contents(&mut connection), before, "{body:?}");
+        let output = world
+            .etl()
+            .variable("ETL_EMPTY_LIST", "warn")
+            .arguments(["run", "--sources", "coinpaprika"])
+            .run();
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        assert!(output.stderr.contains("WARN  coinpaprika: "), "{}", output.stderr);
+        assert!(output.stderr.contains("an empty list; what is stored stays as it is"), "{}", output.stderr);
         assert_eq!(contents(&mut connection), before, "{body:?}");
     }
 }
