@@ -57,7 +57,7 @@ test: ## run every test on a private Postgres of its own (ARGS='name of a test')
 test-chaos: ## the long fault tests: killed at every statement, cut at every byte (at most 20 minutes; ARGS='name of a test')
 	@.ci/fault-tools
 	cargo test $(CARGO_FLAGS) --no-run
-	$(TARGET)/debug/kasparro-localpg scratch -- timeout 1200 cargo test $(CARGO_FLAGS) --no-fail-fast --test etl -- --ignored $(ARGS)
+	$(TARGET)/debug/kasparro-localpg scratch -- env RUST_TEST_THREADS=5 timeout 1200 cargo test $(CARGO_FLAGS) --no-fail-fast --test etl -- --ignored $(ARGS)
 
 lint: ## formatting, clippy and rustdoc without a warning; hadolint and shellcheck if installed
 	cargo fmt --all --check
