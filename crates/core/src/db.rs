@@ -147,30 +147,31 @@ fn versions() -> Vec<String> {
 /// # Errors
 /// When the database cannot be asked.
 pub fn schema_state(connection: &mut PgConnection) -> QueryResult<SchemaState> {
-    use diesel::OptionalExtension;
-    #[derive(diesel::QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = diesel::sql_types::Text)]
-        version: String,
-    }
-    let exists =
-        sql_query("select 1 from pg_catalog.pg_tables where tablename = '__diesel_schema_migrations'")
-            .execute(connection)?;
-    if exists == 0 {
-        return Ok(SchemaState::Missing);
-    }
-    let newest = sql_query(
-        "select version::text as version from __diesel_schema_migrations order by version desc limit 1",
-    )
-    .get_result::<Row>(connection)
-    .optional()?;
+    use diesel::{ExpressionMethods, OptionalExtension, QueryDsl};
+
+    use crate::schema::applied_migrations as t;
+    // Prepared once for a connection: services ask often.
+    let newest = t::table.select(t::version).order(t::version.desc()).first::<String>(connection).optional();
+    let newest = match newest {
+        Err(error) if is_without_migrations(connection)? => {
+            log::debug!("no tables: {error}");
+            None
+        }
+        newest => newest?,
+    };
     let known = known_version();
     Ok(match newest {
         None => SchemaState::Missing,
-        Some(Row { version }) if version == known => SchemaState::Current,
-        Some(Row { version }) if version < known => SchemaState::Older { applied: version },
-        Some(Row { version }) => SchemaState::Newer { applied: version },
+        Some(version) if version == known => SchemaState::Current,
+        Some(version) if version < known => SchemaState::Older { applied: version },
+        Some(version) => SchemaState::Newer { applied: version },
     })
+}
+
+fn is_without_migrations(connection: &mut PgConnection) -> QueryResult<bool> {
+    sql_query("select 1 from pg_catalog.pg_tables where tablename = '__diesel_schema_migrations'")
+        .execute(connection)
+        .map(|exists| exists == 0)
 }
 
 impl SchemaState {

@@ -1,6 +1,14 @@
 //! The tables as Diesel sees them; the migrations carry their description.
 
 diesel::table! {
+    /// Where diesel_migrations notes what was applied.
+    #[sql_name = "__diesel_schema_migrations"]
+    applied_migrations (version) {
+        version -> Text,
+    }
+}
+
+diesel::table! {
     data_sources (source_id) {
         source_id -> SmallInt,
         name -> Text,
