@@ -52,6 +52,11 @@ fn bytes_arrive_as_they_were_whatever_the_pieces() {
     proxy.poison(Direction::Downstream, Toxic::Latency { delay: jitter, jitter });
     let bytes: Vec<u8> = (0..5000_u32).map(|n| n as u8).collect();
     ask(&mut client(&proxy), &bytes).unwrap();
+    // A piece is counted when it is written, which its reader may see first.
+    let begun = Instant::now();
+    while proxy.passed(Direction::Downstream) < 5000 && begun.elapsed() < SOON {
+        std::thread::yield_now();
+    }
     assert_eq!(proxy.passed(Direction::Upstream), 5000);
     assert_eq!(proxy.passed(Direction::Downstream), 5000);
     assert_eq!(proxy.connections(), 1);
