@@ -30,7 +30,7 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// Writes it down: now if the answer is whole already, else at the end of its stream.
+    /// Writes it down at the end of the answer: now if that is whole already, else with the last of its stream.
     pub(crate) fn record(self, response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
         let length = match response.response().body().size() {
             BodySize::None => Some(0),
@@ -48,7 +48,8 @@ impl Access {
         response
     }
 
-    fn finish(self, bytes: u64, is_whole: bool) {
+    /// Writes it down.
+    pub(crate) fn finish(self, bytes: u64, is_whole: bool) {
         let took = self.begun.elapsed();
         self.metrics.record(&self.method, self.route, self.status, took, bytes);
         drop(self.in_flight);

@@ -7,6 +7,7 @@ use actix_web::rt::System;
 use clap::{Parser, Subcommand};
 use kasparro_api::healthcheck;
 
+use crate::log_sink::LogSink;
 use crate::logging;
 use crate::serve::serve;
 use crate::settings::{Options, Settings};
@@ -97,8 +98,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 impl Arguments {
     /// Starts the log in the form that is asked for.
-    pub(crate) fn start_log(&self) {
-        logging::start(self.options.log_format());
+    pub(crate) fn start_log(&self) -> LogSink {
+        logging::start(self.options.log_format())
     }
 }
 

@@ -18,6 +18,7 @@ mod edge;
 mod export;
 mod format;
 mod freshness;
+mod front;
 mod gate;
 pub mod healthcheck;
 mod metrics;

@@ -5,6 +5,9 @@ use std::panic;
 
 use chrono::Utc;
 use kasparro_core::log_line;
+use log::Level;
+
+use crate::log_sink::LogSink;
 
 /// What is shown unless `RUST_LOG` says otherwise. Requests that are no HTTP are errors of clients, not of ours.
 const DEFAULT_FILTER: &str = "info,actix_server=warn,actix_http=off";
@@ -32,15 +35,24 @@ impl std::str::FromStr for Format {
 }
 
 /// Starts the log. Panics go into it as well.
-pub(crate) fn start(format: Format) {
+pub(crate) fn start(format: Format) -> LogSink {
+    let sink = LogSink::start();
+    let hurried = sink.clone();
     let filter = env_logger::Env::default().default_filter_or(DEFAULT_FILTER);
     env_logger::Builder::from_env(filter)
-        .format(move |out, record| match format {
-            Format::Text => writeln!(out, "{}", log_line::text(Utc::now(), record)),
-            Format::Json => {
-                writeln!(out, "{}", serde_json::Value::from(log_line::object(Utc::now(), record)))
+        .format(move |out, record| {
+            if record.level() <= Level::Warn {
+                hurried.hurry();
+            }
+            match format {
+                Format::Text => writeln!(out, "{}", log_line::text(Utc::now(), record)),
+                Format::Json => {
+                    serde_json::to_writer(&mut *out, &log_line::Object(Utc::now(), record))?;
+                    writeln!(out)
+                }
             }
         })
+        .target(env_logger::Target::Pipe(Box::new(sink.clone())))
         .init();
     panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
@@ -49,4 +61,5 @@ pub(crate) fn start(format: Format) {
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         log::error!(place = place.as_str(); "a bug: {}", text.unwrap_or("panic"));
     }));
+    sink
 }

@@ -1,6 +1,7 @@
 //! `kasparro-api`: serves the data over REST.
 
 mod cli;
+mod log_sink;
 mod logging;
 mod serve;
 mod settings;
@@ -16,13 +17,15 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(cli::USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    arguments.start_log();
+    let log = arguments.start_log();
     if let Err(error) = env_file
         && !error.not_found()
     {
         log::warn!("the file .env is not read: {error}");
     }
-    match cli::run(&arguments) {
+    let outcome = cli::run(&arguments);
+    log.empty();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             for line in failure.to_string().lines() {

@@ -23,6 +23,9 @@ use crate::unread::Unread;
 /// Route of the log line and the metrics of what no route matched.
 pub(crate) const UNMATCHED: &str = "unmatched";
 
+/// Name of the header with what an answer took.
+pub(crate) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
 /// JSON needs nothing of a browser.
 const JSON_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
@@ -40,7 +43,7 @@ pub(crate) async fn every_request(
     let in_flight = InFlight::begin(&edge.metrics);
     let id = RequestId::of(request.headers());
     request.extensions_mut().insert(id.clone());
-    let route = pattern(&request);
+    let route = pattern(request.request());
     let origins = edge.cors.as_ref().map(|cors| cors.verdict(request.headers()));
 
     let unread = Unread::of(&mut request);
@@ -180,15 +183,20 @@ fn add_headers(edge: &Edge, id: &RequestId, headers: &mut HeaderMap) {
 }
 
 /// How long the answer took in milliseconds, and whether it was kept.
-fn add_timing(took: Duration, origin: Option<Origin>, headers: &mut HeaderMap) {
-    let cache = origin.map_or_else(String::new, |origin| format!(", cache;desc={}", origin.name()));
-    if let Ok(value) = HeaderValue::from_str(&format!("app;dur={:.3}{cache}", took.as_secs_f64() * 1e3)) {
-        headers.insert(HeaderName::from_static("server-timing"), value);
+pub(crate) fn add_timing(took: Duration, origin: Option<Origin>, headers: &mut HeaderMap) {
+    let micros = took.as_micros();
+    let mut text = format!("app;dur={}.{:03}", micros / 1_000, micros % 1_000);
+    if let Some(origin) = origin {
+        text.push_str(", cache;desc=");
+        text.push_str(origin.name());
+    }
+    if let Ok(value) = HeaderValue::try_from(text) {
+        headers.insert(SERVER_TIMING, value);
     }
 }
 
 /// The pattern of the route: one of a known few, so that neither log nor metrics grow with what clients invent.
-fn pattern(request: &ServiceRequest) -> &'static str {
+pub(crate) fn pattern(request: &HttpRequest) -> &'static str {
     let matched = request.match_pattern();
     let known = matched.and_then(|matched| PATTERNS.iter().find(|pattern| **pattern == matched));
     known.copied().unwrap_or(UNMATCHED)

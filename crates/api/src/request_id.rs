@@ -10,29 +10,37 @@ const MAX_CHARS: usize = 64;
 
 /// The id of a request; in its extensions.
 #[derive(Clone, Debug)]
-pub(crate) struct RequestId(String);
+pub(crate) struct RequestId(HeaderValue);
 
 impl RequestId {
     /// The client's own id when it is harmless, else a new one.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let sent = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
-        Self(sent.filter(is_harmless).map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned))
+        headers
+            .get(REQUEST_ID)
+            .filter(|sent| is_harmless(sent))
+            .map_or_else(Self::new, |sent| Self(sent.clone()))
+    }
+
+    /// A new one.
+    pub(crate) fn new() -> Self {
+        let mut text = uuid::Uuid::encode_buffer();
+        let text = uuid::Uuid::now_v7().hyphenated().encode_lower(&mut text);
+        // Hexadecimal digits and hyphens are always a value.
+        Self(HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("")))
     }
 
     /// The text.
     pub(crate) fn as_str(&self) -> &str {
-        &self.0
+        self.0.to_str().unwrap_or_default()
     }
 
     /// The header that tells it to the client.
     pub(crate) fn put_on(&self, headers: &mut HeaderMap) {
-        if let Ok(value) = HeaderValue::from_str(&self.0) {
-            headers.insert(REQUEST_ID, value);
-        }
+        headers.insert(REQUEST_ID, self.0.clone());
     }
 }
 
-fn is_harmless(id: &&str) -> bool {
+fn is_harmless(id: &HeaderValue) -> bool {
     (1..=MAX_CHARS).contains(&id.len())
-        && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        && id.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }

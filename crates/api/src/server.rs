@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_service::IntoServiceFactory as _;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, rt, web};
@@ -15,6 +16,7 @@ use crate::db::Database;
 use crate::edge::{Draining, Edge};
 use crate::export::Exports;
 use crate::freshness::Bound;
+use crate::front::Front;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::openapi::{self, Document};
@@ -183,9 +185,11 @@ pub fn start(config: &Config, listeners: Listeners) -> io::Result<Service> {
             .split_for_parts();
         openapi::describe_admission(&mut generated, &admission);
         let document = docs.then(|| Document::render(&generated));
-        app.configure(|config| routes::documentation(config, document.as_ref()))
+        let app = app
+            .configure(|config| routes::documentation(config, document.as_ref()))
             .default_service(web::to(routes::unknown))
-            .wrap(from_fn(observe::every_request))
+            .wrap(from_fn(observe::every_request));
+        Front { inner: app.into_factory(), edge: edge.clone(), snapshots: snapshots.clone() }
     };
     let server = HttpServer::new(app)
         .workers(config.workers.get())

@@ -20,6 +20,7 @@ use serde::Serialize;
 use crate::answer::{Answer, Conditions, Label, Rendered};
 use crate::coding::Coding;
 use crate::db::{self, Connection, Database, ReadError};
+use crate::front::Repeatable;
 use crate::problem::{Code, Problem};
 use crate::watch::{Known, Watch};
 
@@ -106,6 +107,7 @@ impl Snapshots {
         let key = format!("{}|{canonical}", known.data);
         if let Some(outcome) = cached.answers.get(&key).await {
             note(request, Origin::Hit);
+            request.extensions_mut().insert(Repeatable(known.revision));
             return deliver(request, &conditions, Some((&cached.answers, key)), &outcome?).await;
         }
         if conditions.exist() {
@@ -153,6 +155,7 @@ impl Snapshots {
         };
         let key = format!("{}|{}", known.revision, name(&known.overview));
         note(request, Origin::Hit);
+        request.extensions_mut().insert(Repeatable(known.revision));
         let outcome = cached.answers.try_get_with(key.clone(), async {
             note(request, Origin::Miss);
             render(&known.overview).map(Ok)
@@ -190,6 +193,11 @@ impl Snapshots {
         }
         let overview = self.read_overview().await?;
         Ok(Arc::new(Known { overview, data: 0, revision: 0 }))
+    }
+
+    /// Number of the overview of a moment ago; `None` where nothing is known.
+    pub(crate) fn revision(&self) -> Option<u64> {
+        self.cached().map(|(_, known)| known.revision)
     }
 
     /// Whether the version of the data is known, so that answers can be kept.

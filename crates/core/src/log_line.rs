@@ -1,30 +1,66 @@
 //! A log line as a JSON object or as text, for both programs. Either way one line, whatever is in it.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use log::Record;
 use log::kv::{Error, Key, Value, VisitSource};
-use serde_json::Map;
+use log::{Level, Record};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// A line as a JSON object: `ts` (RFC 3339, UTC, milliseconds), `level`, `target`, `msg` and what the line adds.
-pub fn object(now: DateTime<Utc>, record: &Record<'_>) -> Map<String, serde_json::Value> {
-    let mut object = Map::new();
-    object.insert("ts".to_owned(), timestamp(now).into());
-    object.insert("level".to_owned(), record.level().as_str().to_ascii_lowercase().into());
-    object.insert("target".to_owned(), record.target().into());
-    object.insert("msg".to_owned(), record.args().to_string().into());
-    // What cannot be read is left out: a log line must not be lost for a part of it.
-    let _ = record.key_values().visit(&mut Members(&mut object));
-    object
+#[derive(Debug)]
+pub struct Object<'r>(
+    /// When it was written.
+    pub DateTime<Utc>,
+    /// What it says.
+    pub &'r Record<'r>,
+);
+
+impl Serialize for Object<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(now, record) = self;
+        let mut object = serializer.serialize_map(None)?;
+        object.serialize_entry("ts", &timestamp(*now))?;
+        object.serialize_entry("level", level_name(record.level()))?;
+        object.serialize_entry("target", record.target())?;
+        object.serialize_entry("msg", record.args())?;
+        // What cannot be written is left out: a log line must not be lost for a part of it.
+        let _ = record.key_values().visit(&mut Members(&mut object));
+        object.end()
+    }
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
+    }
 }
 
 /// A line as text: time, level, target, sentence, and what the line adds as `key=value`.
 pub fn text(now: DateTime<Utc>, record: &Record<'_>) -> String {
-    let mut line = format!("{} {:5} {} ", timestamp(now), record.level(), record.target());
-    push_escaped(&mut line, &record.args().to_string());
+    let mut line = String::with_capacity(256);
+    line.push_str(&timestamp(now));
+    for part in [" ", padded_name(record.level()), " ", record.target(), " "] {
+        line.push_str(part);
+    }
+    push_escaped(&mut line, record.args());
     let _ = record.key_values().visit(&mut Words(&mut line));
     line
+}
+
+/// As wide as the longest of them.
+fn padded_name(level: Level) -> &'static str {
+    match level {
+        Level::Error => "ERROR",
+        Level::Warn => "WARN ",
+        Level::Info => "INFO ",
+        Level::Debug => "DEBUG",
+        Level::Trace => "TRACE",
+    }
 }
 
 fn timestamp(now: DateTime<Utc>) -> String {
@@ -32,24 +68,36 @@ fn timestamp(now: DateTime<Utc>) -> String {
 }
 
 /// Control characters could end the line or colour the terminal.
-fn push_escaped(line: &mut String, text: &str) {
-    for character in text.trim_end().chars() {
-        match character {
-            character if character.is_control() => line.extend(character.escape_default()),
-            character => line.push(character),
+fn push_escaped(line: &mut String, sentence: &fmt::Arguments<'_>) {
+    let begin = line.len();
+    match sentence.as_str() {
+        Some(sentence) => line.push_str(sentence),
+        None => drop(line.write_fmt(*sentence)),
+    }
+    line.truncate(begin + line[begin..].trim_end().len());
+    if line[begin..].contains(char::is_control) {
+        for character in line.split_off(begin).chars() {
+            match character {
+                character if character.is_control() => line.extend(character.escape_default()),
+                character => line.push(character),
+            }
         }
     }
 }
 
-struct Members<'o>(&'o mut Map<String, serde_json::Value>);
+struct Members<'o, M>(&'o mut M);
 
-impl<'kvs> VisitSource<'kvs> for Members<'_> {
+impl<'kvs, M: SerializeMap> VisitSource<'kvs> for Members<'_, M> {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
-        let number = value.to_i64().map(serde_json::Value::from);
-        let fraction = || value.to_f64().map(serde_json::Value::from);
-        let value = number.or_else(fraction).unwrap_or_else(|| value.to_string().into());
-        self.0.insert(key.as_str().to_owned(), value);
-        Ok(())
+        let (object, key) = (&mut *self.0, key.as_str());
+        let written = if let Some(number) = value.to_i64() {
+            object.serialize_entry(key, &number)
+        } else if let Some(fraction) = value.to_f64() {
+            object.serialize_entry(key, &fraction)
+        } else {
+            object.serialize_entry(key, &format_args!("{value}"))
+        };
+        written.map_err(|_| Error::msg("the member cannot be written"))
     }
 }
 
@@ -57,13 +105,52 @@ struct Words<'o>(&'o mut String);
 
 impl<'kvs> VisitSource<'kvs> for Words<'_> {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
-        let value = value.to_string();
+        let line = &mut *self.0;
+        line.push(' ');
+        line.push_str(key.as_str());
+        line.push('=');
+        let begin = line.len();
+        // The general way takes a multiple of the time, and a service writes a line for each request.
+        if let Some(text) = value.to_borrowed_str() {
+            line.push_str(text);
+        } else if let Some(thousandths) = value.to_f64().and_then(thousandths) {
+            push_thousandths(line, thousandths);
+        } else {
+            let _ = write!(line, "{value}");
+        }
         let is_word = |c: char| !c.is_whitespace() && !c.is_control() && c != '"';
-        let _ = match !value.is_empty() && value.chars().all(is_word) {
-            true => write!(self.0, " {key}={value}"),
-            false => write!(self.0, " {key}={:?}", value.trim_end()),
-        };
+        let value = &line[begin..];
+        let is_plain = value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
+        if value.is_empty() || !(is_plain || value.chars().all(is_word)) {
+            let value = line.split_off(begin);
+            let _ = write!(line, "{:?}", value.trim_end());
+        }
         Ok(())
+    }
+}
+
+/// A number as whole thousandths, if it is such a number and none that is too large for it.
+fn thousandths(number: f64) -> Option<u64> {
+    let rounded = (number * 1e3).round();
+    let fits = (0.0..1e15).contains(&rounded) && rounded / 1e3 == number && number.is_sign_positive();
+    fits.then_some(rounded as u64)
+}
+
+/// Appends a number of thousandths without zeros at its end: `1500` as `1.5`.
+fn push_thousandths(line: &mut String, thousandths: u64) {
+    let mut digits = [b'0'; 20];
+    let (mut rest, mut begin) = (thousandths, digits.len());
+    while rest > 0 || digits.len() - begin < 4 {
+        begin -= 1;
+        digits[begin] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    let (whole, fraction) = digits[begin..].split_at(digits.len() - begin - 3);
+    line.extend(whole.iter().copied().map(char::from));
+    if !thousandths.is_multiple_of(1_000) {
+        line.push('.');
+        line.extend(fraction.iter().copied().map(char::from));
+        line.truncate(line.trim_end_matches('0').len());
     }
 }
 
@@ -84,8 +171,8 @@ mod tests {
 
     #[test]
     fn a_line_is_an_object_whatever_is_in_it() {
-        let object = with_record(|record| object(DateTime::UNIX_EPOCH, record));
-        let line = serde_json::Value::from(object).to_string();
+        let line =
+            with_record(|record| serde_json::to_string(&Object(DateTime::UNIX_EPOCH, record)).unwrap());
         assert!(!line.contains(char::is_control), "{line}");
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(
@@ -103,5 +190,31 @@ mod tests {
             "1970-01-01T00:00:00.000Z WARN  kasparro one\\r\\ntwo \"three\" \\u{1} batch=7 \
              file=\"a\\\"b\\u{1b}[31m\""
         );
+    }
+
+    #[test]
+    fn numbers_are_written_as_the_library_writes_them() {
+        let numbers = [
+            0.0,
+            0.003,
+            0.12,
+            1.0,
+            1.001,
+            17.5,
+            1234.567,
+            100.0,
+            1e14,
+            1e15,
+            1e20,
+            -0.5,
+            -0.0,
+            0.0005,
+            0.1 + 0.2,
+        ];
+        for number in numbers.into_iter().chain((0..100_000).map(|micros| f64::from(micros) / 1e3)) {
+            let pairs = [("n", Value::from(number))];
+            let record = Record::builder().args(format_args!("")).key_values(&pairs).build();
+            assert!(text(DateTime::UNIX_EPOCH, &record).ends_with(&format!(" n={number}")), "{number:?}");
+        }
     }
 }

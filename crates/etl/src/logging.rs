@@ -78,11 +78,11 @@ pub(crate) fn start(progress: &Progress, format: Format) {
 
 /// A line as a JSON object: that of `core`, with the run and the source.
 fn object(now: DateTime<Utc>, record: &Record<'_>) -> serde_json::Value {
-    let mut object = log_line::object(now, record);
+    let mut object = json!(log_line::Object(now, record));
     let run_id = RUN_ID.load(Ordering::Relaxed);
-    object.insert("run_id".to_owned(), if run_id > 0 { run_id.into() } else { json!(null) });
-    object.insert("source".to_owned(), SOURCE.with_borrow(|source| json!(source)));
-    object.into()
+    object["run_id"] = if run_id > 0 { run_id.into() } else { json!(null) };
+    object["source"] = SOURCE.with_borrow(|source| json!(source));
+    object
 }
 
 /// Standard error, with the progress display out of the way.

@@ -1,12 +1,13 @@
 //! `GET /health`: the database and the newest run, for people and for simple monitors.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use kasparro_core::store::stats::Run;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::freshness::{Bound, Freshness};
+use crate::front::Repeatable;
 use crate::params;
 use crate::problem::{Code, Problem};
 use crate::snapshot::Snapshots;
@@ -113,6 +114,9 @@ pub(crate) async fn show(
             let mut body = health(Status::Healthy, Link::Connected, None);
             body.last_etl_run = known.overview.recent_runs.first().cloned().map(LastRun::from);
             body.freshness = stale_after.freshness(&known.overview, body.timestamp);
+            if snapshots.is_version_known() {
+                request.extensions_mut().insert(Repeatable(known.revision));
+            }
             body.degraded = body.freshness.iter().any(Freshness::is_degraded);
             HttpResponse::Ok().json(body)
         }

@@ -262,8 +262,9 @@ fn slow_clients_hold_up_no_one_and_those_that_leave_hold_nothing() {
 fn a_broken_export_does_not_look_whole() {
     let (database, service) = service_with(&many());
     let mut stream = begun(&service);
+    wait_for(&mut database.connect(), 1);
     run(&database, "select pg_terminate_backend(pid) from pg_stat_activity
-         where datname = current_database() and query like '%p.coin_id, p.observed_at%' and pid <> pg_backend_pid()");
+         where datname = current_database() and application_name = 'kasparro-api' and query like '%p.coin_id, p.observed_at%'");
     let mut rest = Vec::new();
     // The end may be a reset as well.
     let _ = stream.read_to_end(&mut rest);

@@ -16,6 +16,7 @@ mod exports;
 mod failures;
 mod faults;
 mod filters;
+mod front;
 mod history;
 mod limits;
 mod lineage;
