@@ -2,11 +2,12 @@
 //!
 //! A task of [`crate::watch`] learns the version; as long as its news is fresh, an answer is kept under route,
 //! canonical query and version, whoever asks at the same time waits for the one computation, and what is kept
-//! costs neither the database nor a blocking thread. Without fresh news (the cache is off, the database is away)
-//! each request asks for the version itself.
+//! costs neither the database nor a blocking thread. Without fresh news (the database is away) each request asks for
+//! the version itself.
 //!
-//! The version is read first, the data next, and the version again: when both are equal, the data is of that
-//! version. That needs no transaction, one round trip less, and works through every pooler and replica.
+//! The version comes first, the data next, and the version again: when both are equal, the data is of that
+//! version. That needs no transaction, one round trip less, and works through every pooler and replica. The news are
+//! as good as a question for the first, and the statements that are asked most tell the second with their rows.
 
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -34,12 +35,26 @@ const ENTRY_BYTES: usize = 256;
 /// The answers, for every worker the same.
 pub(crate) struct Snapshots {
     database: Database,
-    cached: Option<Arc<Cached>>,
+    kept: Arc<Kept>,
 }
 
-struct Cached {
+struct Kept {
     watch: Watch,
-    answers: Answers,
+    /// `None` where every answer is computed.
+    answers: Option<Answers>,
+}
+
+/// What was read from the data, with the number of its version if the statement told it.
+pub(crate) struct Seen {
+    pub(crate) rendered: Rendered,
+    /// [`version::number`].
+    pub(crate) version: Option<i64>,
+}
+
+impl From<Rendered> for Seen {
+    fn from(rendered: Rendered) -> Self {
+        Self { rendered, version: None }
+    }
 }
 
 type Answers = moka::future::Cache<String, Outcome>;
@@ -70,45 +85,47 @@ impl Origin {
 }
 
 impl Snapshots {
-    /// Begins to watch the database, unless nothing may be kept. Call it inside a runtime.
+    /// Begins to watch the database. No answer is kept in 0 bytes. Call it inside a runtime.
     pub(crate) fn start(database: Database, url: &Secret, cache_bytes: u64) -> Self {
-        if cache_bytes == 0 {
-            return Self { database, cached: None };
-        }
-        let answers = moka::future::Cache::builder()
-            .max_capacity(cache_bytes)
-            .weigher(|key: &String, outcome: &Outcome| {
-                let size = outcome.as_ref().map_or(ENTRY_BYTES, |answer| answer.size());
-                u32::try_from(key.len() + size + ENTRY_BYTES).unwrap_or(u32::MAX)
-            })
-            .build();
-        let cached = Arc::new(Cached { watch: Watch::new(), answers });
+        let answers = (cache_bytes > 0).then(|| {
+            moka::future::Cache::builder()
+                .max_capacity(cache_bytes)
+                .weigher(|key: &String, outcome: &Outcome| {
+                    let size = outcome.as_ref().map_or(ENTRY_BYTES, |answer| answer.size());
+                    u32::try_from(key.len() + size + ENTRY_BYTES).unwrap_or(u32::MAX)
+                })
+                .build()
+        });
+        let kept = Arc::new(Kept { watch: Watch::new(), answers });
         // A connection of its own: a pool that is used up must not make the news old.
-        drop(actix_web::rt::spawn(keep_watching(Arc::downgrade(&cached), Database::new(url, 1))));
-        Self { database, cached: Some(cached) }
+        drop(actix_web::rt::spawn(keep_watching(Arc::downgrade(&kept), Database::new(url, 1))));
+        Self { database, kept }
     }
 
     /// Answers what a query finds in the data. `canonical` names route and parameters.
-    pub(crate) async fn data<F>(
+    pub(crate) async fn data<F, R>(
         &self,
         request: &HttpRequest,
         canonical: String,
         query: F,
     ) -> Result<HttpResponse, Problem>
     where
-        F: Fn(&mut Connection, &[SourceState]) -> Result<Rendered, ReadError> + Send + 'static,
+        F: Fn(&mut Connection, &[SourceState]) -> Result<R, ReadError> + Send + 'static,
+        R: Into<Seen>,
     {
         let conditions = Conditions::of(request);
-        let Some((cached, known)) = self.cached() else {
+        let Some((answers, known)) = self.cached() else {
             note(request, Origin::Uncached);
-            let (answer, _) = self.read(canonical, None, conditions.clone(), query).await?;
+            // Whether the client has the answer is decided by the version of this moment.
+            let known = if conditions.exist() { None } else { self.kept.watch.known() };
+            let (answer, _) = self.read(canonical, known, conditions.clone(), query).await?;
             return deliver(request, &conditions, None, &Arc::new(answer)).await;
         };
         let key = format!("{}|{canonical}", known.data);
-        if let Some(outcome) = cached.answers.get(&key).await {
+        if let Some(outcome) = answers.get(&key).await {
             note(request, Origin::Hit);
             request.extensions_mut().insert(Repeatable(known.revision));
-            return deliver(request, &conditions, Some((&cached.answers, key)), &outcome?).await;
+            return deliver(request, &conditions, Some((answers, key)), &outcome?).await;
         }
         if conditions.exist() {
             let label = Label::of_query(&canonical, &known.overview.sources);
@@ -123,7 +140,7 @@ impl Snapshots {
             match self.read(canonical, news, Conditions::None, query).await {
                 Ok((answer, is_newer)) => {
                     if is_newer {
-                        cached.watch.distrust();
+                        self.kept.watch.distrust();
                     }
                     Ok(Ok(Arc::new(answer)))
                 }
@@ -131,9 +148,9 @@ impl Snapshots {
                 Err(problem) => Err(problem),
             }
         };
-        let outcome = cached.answers.try_get_with(key.clone(), computed).await;
+        let outcome = answers.try_get_with(key.clone(), computed).await;
         let answer = outcome.map_err(|shared| Problem::clone(&shared))??;
-        deliver(request, &conditions, Some((&cached.answers, key)), &answer).await
+        deliver(request, &conditions, Some((answers, key)), &answer).await
     }
 
     /// Answers what the overview shows. `name` names the route, and what else the answer depends on.
@@ -149,19 +166,19 @@ impl Snapshots {
             let label = Label::of_body(&name(overview), rendered.body(), &overview.sources);
             Ok::<_, Problem>(Arc::new(Answer::new(label, rendered)))
         };
-        let Some((cached, known)) = self.cached() else {
+        let Some((answers, known)) = self.cached() else {
             note(request, Origin::Uncached);
             return deliver(request, &conditions, None, &render(&self.read_overview().await?)?).await;
         };
         let key = format!("{}|{}", known.revision, name(&known.overview));
         note(request, Origin::Hit);
         request.extensions_mut().insert(Repeatable(known.revision));
-        let outcome = cached.answers.try_get_with(key.clone(), async {
+        let outcome = answers.try_get_with(key.clone(), async {
             note(request, Origin::Miss);
             render(&known.overview).map(Ok)
         });
         let answer = outcome.await.map_err(|shared| Problem::clone(&shared))??;
-        deliver(request, &conditions, Some((&cached.answers, key)), &answer).await
+        deliver(request, &conditions, Some((answers, key)), &answer).await
     }
 
     /// Answers what the tables say at this moment, for what changes without the data, such as the record of runs.
@@ -202,27 +219,32 @@ impl Snapshots {
 
     /// Whether the version of the data is known, so that answers can be kept.
     pub(crate) fn is_version_known(&self) -> bool {
-        self.cached().is_some()
+        self.kept.watch.known().is_some()
     }
 
     /// Number of answers that are kept, and the bytes that they occupy.
     pub(crate) fn kept(&self) -> (u64, u64) {
-        let answers = self.cached.as_ref().map(|cached| &cached.answers);
-        answers.map_or((0, 0), |answers| (answers.entry_count(), answers.weighted_size()))
+        self.kept.answers.as_ref().map_or((0, 0), |answers| (answers.entry_count(), answers.weighted_size()))
     }
 
-    fn cached(&self) -> Option<(&Cached, Arc<Known>)> {
-        let cached = self.cached.as_deref()?;
-        Some((cached, cached.watch.known()?))
+    /// What answers are kept in and for, where they are kept and as long as the version is known.
+    fn cached(&self) -> Option<(&Answers, Arc<Known>)> {
+        Some((self.kept.answers.as_ref()?, self.kept.watch.known()?))
     }
 
     async fn read_overview(&self) -> Result<Overview, Problem> {
-        self.database.read(read_overview).await
+        // Whoever watches looks at the tables as well.
+        let is_checked = self.is_version_known();
+        let read = move |connection: &mut Connection| match is_checked {
+            true => Ok(overview::load(connection)?),
+            false => read_overview(connection),
+        };
+        self.database.read(read).await
     }
 
     /// Computes an answer, beginning with the version that is known, if one is. Returns whether the data turned
     /// out to be of another version than that.
-    async fn read<F>(
+    async fn read<F, R>(
         &self,
         canonical: String,
         known: Option<Arc<Known>>,
@@ -230,7 +252,8 @@ impl Snapshots {
         query: F,
     ) -> Result<(Answer, bool), Problem>
     where
-        F: Fn(&mut Connection, &[SourceState]) -> Result<Rendered, ReadError> + Send + 'static,
+        F: Fn(&mut Connection, &[SourceState]) -> Result<R, ReadError> + Send + 'static,
+        R: Into<Seen>,
     {
         let compute = move |connection: &mut Connection| {
             let mut sources = match &known {
@@ -243,7 +266,10 @@ impl Snapshots {
                 if conditions.met_by(&label) {
                     return Ok((Answer::unchanged(label), false));
                 }
-                let rendered = query(connection, &sources)?;
+                let Seen { rendered, version: seen } = query(connection, &sources)?.into();
+                if seen == Some(version::number(&sources)) {
+                    return Ok((Answer::new(label, rendered), reads > 1));
+                }
                 let after = version::sources(connection)?;
                 if after == sources || reads == MOST_READS {
                     return Ok((Answer::new(label, rendered), reads > 1));
@@ -257,22 +283,24 @@ impl Snapshots {
 }
 
 /// Asks again and again, as long as there is somebody to know.
-async fn keep_watching(cached: Weak<Cached>, database: Database) {
-    while let Some(cached) = cached.upgrade() {
+async fn keep_watching(kept: Weak<Kept>, database: Database) {
+    while let Some(kept) = kept.upgrade() {
         let asked_at = Instant::now();
         match database.read(read_overview).await {
             Ok(overview) => {
-                if cached.watch.learn(overview, asked_at) {
+                if kept.watch.learn(overview, asked_at)
+                    && let Some(answers) = &kept.answers
+                {
                     // Nobody asks for those of older versions any more.
-                    cached.answers.invalidate_all();
+                    answers.invalidate_all();
                 }
             }
             Err(problem) => {
                 log::debug!("the version of the data is not known: {problem}");
-                cached.watch.lose();
+                kept.watch.lose();
             }
         }
-        cached.watch.until_next().await;
+        kept.watch.until_next().await;
     }
 }
 

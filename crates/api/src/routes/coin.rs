@@ -11,7 +11,7 @@ use crate::answer::Rendered;
 use crate::observation::{Fields, Observation};
 use crate::params::{self, MAX_TEXT_CHARS, Params};
 use crate::problem::{Code, Problem};
-use crate::snapshot::Snapshots;
+use crate::snapshot::{Seen, Snapshots};
 use crate::{schemas, sources};
 
 /// Parameters of `GET /data/{crypto_id}` beside the id.
@@ -67,10 +67,8 @@ pub(crate) async fn newest(
                 Some(Some(source)) => latest::newest(connection, &crypto_id, Some(source.source_id))?,
                 None => latest::newest(connection, &crypto_id, None)?,
             };
-            let row = row
-                .map(|row| Observation::of(row, Fields::ALL, known))
-                .ok_or_else(|| unknown_coin(query.source.as_deref()))?;
-            Rendered::json(&row)
+            let (row, version) = row.ok_or_else(|| unknown_coin(query.source.as_deref()))?;
+            Ok(Seen { rendered: Rendered::json(&Observation::of(row, Fields::ALL, known))?, version })
         })
         .await
 }

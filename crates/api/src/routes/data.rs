@@ -12,7 +12,7 @@ use crate::db::{Connection, ReadError};
 use crate::format::{Format, Rows};
 use crate::observation::Observation;
 use crate::problem::{Code, Problem};
-use crate::snapshot::Snapshots;
+use crate::snapshot::{Seen, Snapshots};
 use crate::totals::Totals;
 
 use super::query::{Direction, Query};
@@ -60,8 +60,8 @@ pub(crate) async fn list(
     let canonical = query.canonical();
     let totals = Totals::clone(&totals);
     let answer = snapshots.data(&request, canonical, move |connection, known| {
-        let page = read(&query, &start, connection, known, &totals)?;
-        render(&query, &page)
+        let (page, version) = read(&query, &start, connection, known, &totals)?;
+        Ok(Seen { rendered: render(&query, &page)?, version })
     });
     answer.await.map_err(|problem| problem.advised(Code::Busy, NARROWER))
 }
@@ -76,7 +76,7 @@ fn read(
     connection: &mut Connection,
     known: &[SourceState],
     totals: &Totals,
-) -> Result<DataPage, ReadError> {
+) -> Result<(DataPage, Option<i64>), ReadError> {
     let selection = query.filter.selection(connection, known)?;
     let total = query.filter.total(&selection, connection, known, totals)?;
     let few = selection.is_few() || selection.bounds.is_some() && total <= FEW_ROWS;
@@ -94,13 +94,14 @@ fn read(
     let page = page::load(connection, &rows)?;
     let skipped = start.skipped + page.rows.len() as u64;
     let shown = query.filter.shown();
-    Ok(DataPage {
+    let shown_page = DataPage {
         total,
         page: start.skipped / u64::from(query.limit) + 1,
         page_size: query.limit,
         next_cursor: page.next.map(|sort| Cursor { sort, skipped }.encode(&query.cursor_scope())),
         data: page.rows.into_iter().map(|row| Observation::of(row, shown, known)).collect(),
-    })
+    };
+    Ok((shown_page, page.version))
 }
 
 fn render(query: &Query, page: &DataPage) -> Result<Rendered, ReadError> {

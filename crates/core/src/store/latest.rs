@@ -5,8 +5,8 @@ use diesel::prelude::*;
 use super::listed::Observation;
 use crate::schema::{asset_links, assets, coin_labels, coin_latest, coins, data_sources, etl_batches};
 
-/// The newest observation of a coin by `observed_at`, over all sources or by one of them.
-/// `None` when no source has such a coin.
+/// The newest observation of a coin by `observed_at`, over all sources or by one of them, with
+/// [`super::version::number`] of that moment. `None` when no source has such a coin.
 ///
 /// # Errors
 /// What the database says.
@@ -14,44 +14,51 @@ pub fn newest(
     connection: &mut PgConnection,
     crypto_id: &str,
     source_id: Option<i16>,
-) -> QueryResult<Option<Observation>> {
-    let mut query = coin_latest::table
+) -> QueryResult<Option<(Observation, Option<i64>)>> {
+    let versions = diesel::alias!(data_sources as versions);
+    let query = coin_latest::table
         .inner_join(coins::table.inner_join(data_sources::table))
         .inner_join(coin_labels::table)
         .inner_join(etl_batches::table)
         .filter(coins::crypto_id.eq(crypto_id))
         .order((coin_latest::observed_at.desc(), coin_latest::coin_id.desc()))
-        .limit(1)
         .select((
-            coin_latest::coin_id,
-            coin_latest::observed_at,
-            coin_latest::batch_id,
-            etl_batches::created_at,
-            data_sources::name,
-            coins::crypto_id,
-            coin_labels::crypto_name,
-            coin_labels::symbol,
-            coin_latest::rank,
-            coin_latest::price_usd,
-            coin_latest::market_cap_usd,
-            coin_latest::volume_24h_usd,
-            coin_latest::change_24h_percent,
-            coin_latest::circulating_supply,
-            coin_latest::total_supply,
-            coin_latest::max_supply,
-            // Typed like the rest: Diesel prepares a statement with a piece of text anew each time, and planning this one costs
-            // ten times what it costs to run.
-            asset_links::table
-                .inner_join(assets::table)
-                .filter(asset_links::coin_id.eq(coin_latest::coin_id).and(asset_links::ended_at.is_null()))
-                .select(assets::slug)
-                .single_value(),
-        ))
-        .into_boxed();
-    if let Some(source_id) = source_id {
-        query = query.filter(coins::source_id.eq(source_id));
+            (
+                coin_latest::coin_id,
+                coin_latest::observed_at,
+                coin_latest::batch_id,
+                etl_batches::created_at,
+                data_sources::name,
+                coins::crypto_id,
+                coin_labels::crypto_name,
+                coin_labels::symbol,
+                coin_latest::rank,
+                coin_latest::price_usd,
+                coin_latest::market_cap_usd,
+                coin_latest::volume_24h_usd,
+                coin_latest::change_24h_percent,
+                coin_latest::circulating_supply,
+                coin_latest::total_supply,
+                coin_latest::max_supply,
+                // Typed like the rest: Diesel prepares a statement with a piece of text anew each time, and planning this one costs
+                // ten times what it costs to run.
+                asset_links::table
+                    .inner_join(assets::table)
+                    .filter(
+                        asset_links::coin_id.eq(coin_latest::coin_id).and(asset_links::ended_at.is_null()),
+                    )
+                    .select(assets::slug)
+                    .single_value(),
+            ),
+            int8(
+                versions.select(diesel::dsl::sum(versions.field(data_sources::batch_number))).single_value(),
+            ),
+        ));
+    // Two statements of their own: the text of one that is put together at run time is written anew each time.
+    match source_id {
+        Some(source_id) => query.filter(coins::source_id.eq(source_id)).first(connection).optional(),
+        None => query.first(connection).optional(),
     }
-    query.first(connection).optional()
 }
 
 /// Which coins are meant; `None` means any.
@@ -94,6 +101,11 @@ pub fn coin_ids(connection: &mut PgConnection, filter: &CoinFilter<'_>) -> Query
         query = query.filter(coins::source_id.eq_any(ids));
     }
     query.load(connection)
+}
+
+diesel::define_sql_function! {
+    /// A whole number as such.
+    fn int8(number: diesel::sql_types::Nullable<diesel::sql_types::Numeric>) -> diesel::sql_types::Nullable<diesel::sql_types::BigInt>;
 }
 
 diesel::define_sql_function! {

@@ -48,6 +48,9 @@ pub struct Observation {
 }
 
 impl Observation {
+    /// How many columns it is read from.
+    pub(crate) const COLUMNS: usize = 17;
+
     /// Opaque id, the same as `cleaned_data.id`: an observation keeps it, restated or not.
     pub fn id(&self) -> String {
         format!("{}-{}", self.coin_id, self.observed_at.timestamp_micros())

@@ -43,6 +43,12 @@ pub fn sources(connection: &mut PgConnection) -> QueryResult<Vec<SourceState>> {
     data_sources::table.order(data_sources::name).select(SourceState::as_select()).load(connection)
 }
 
+/// One number for all of it: it grows with each committed batch. A statement that reads data may tell it along with its
+/// rows, which spares a second one.
+pub fn number(sources: &[SourceState]) -> i64 {
+    sources.iter().map(|source| source.batch_number).sum()
+}
+
 /// When the newest batch of any source was written, UTC, by the clock of the database; `None` before the first.
 pub fn newest_batch_at(sources: &[SourceState]) -> Option<DateTime<Utc>> {
     sources.iter().filter_map(|source| source.last_batch_at).max()

@@ -11,7 +11,10 @@ mod amount;
 mod created;
 
 use chrono::{DateTime, Utc};
+use diesel::deserialize;
+use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::row::NamedRow;
 use diesel::sql_types::{Array, BigInt, Text};
 
 use super::listed::Observation;
@@ -98,6 +101,23 @@ pub struct Page {
     pub rows: Vec<Observation>,
     /// The order, positioned behind the last row; `None` when nothing follows.
     pub next: Option<Sort>,
+    /// [`super::version::number`] of the moment at which the rows were read; `None` when there are none.
+    pub version: Option<i64>,
+}
+
+/// A row, and the number of the version that it is of.
+struct Versioned {
+    row: Observation,
+    version: i64,
+}
+
+impl QueryableByName<Pg> for Versioned {
+    fn build<'a>(row: &impl NamedRow<'a, Pg>) -> deserialize::Result<Self> {
+        Ok(Self {
+            row: <Observation as QueryableByName<Pg>>::build(row)?,
+            version: row.get_value::<BigInt, _, _>(Observation::COLUMNS)?,
+        })
+    }
 }
 
 /// Reads one page.
@@ -105,7 +125,7 @@ pub struct Page {
 /// # Errors
 /// What the database says.
 pub fn load(connection: &mut PgConnection, query: &PageQuery) -> QueryResult<Page> {
-    let read = |connection: &mut PgConnection| statement(query).load::<Observation>(connection);
+    let read = |connection: &mut PgConnection| statement(query).load::<Versioned>(connection);
     let mut rows = if query.selection.needs_custom_plan() {
         with_custom_plan(connection, read)?
     } else {
@@ -113,8 +133,9 @@ pub fn load(connection: &mut PgConnection, query: &PageQuery) -> QueryResult<Pag
     };
     let more = rows.len() > query.limit as usize;
     rows.truncate(query.limit as usize);
-    let next = rows.last().filter(|_| more).map(|last| query.sort.behind(last));
-    Ok(Page { rows, next })
+    let next = rows.last().filter(|_| more).map(|last| query.sort.behind(&last.row));
+    let version = rows.first().map(|first| first.version);
+    Ok(Page { rows: rows.into_iter().map(|versioned| versioned.row).collect(), next, version })
 }
 
 /// The plan that the database makes for a page, line by line.
@@ -154,8 +175,8 @@ impl AmountColumn {
     }
 }
 
-/// The rows of a page with their names.
-const NAMED: &str = "select {named} from ({rows}) p {names} order by {sorted}";
+/// The rows of a page with their names, and the number of the version.
+const NAMED: &str = "select {named}, (select sum(batch_number)::bigint from data_sources) from ({rows}) p {names} order by {sorted}";
 
 fn statement(query: &PageQuery) -> Statement {
     let (rows, sorted) = match &query.sort {
