@@ -7,6 +7,7 @@
 mod access;
 mod address;
 mod answer;
+mod coalesced;
 mod coding;
 mod config;
 mod cors;
@@ -16,6 +17,7 @@ mod db;
 mod db_counters;
 mod edge;
 mod export;
+mod findings;
 mod format;
 mod freshness;
 mod front;
@@ -36,7 +38,6 @@ mod snapshot;
 mod sources;
 mod spelling;
 mod stream;
-mod totals;
 mod unread;
 mod watch;
 

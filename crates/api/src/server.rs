@@ -15,13 +15,13 @@ use crate::config::Config;
 use crate::db::Database;
 use crate::edge::{Draining, Edge};
 use crate::export::Exports;
+use crate::findings::{Orders, Totals};
 use crate::freshness::Bound;
 use crate::front::Front;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::openapi::{self, Document};
 use crate::snapshot::Snapshots;
-use crate::totals::Totals;
 use crate::{observe, routes};
 
 /// Longest time for a client to send the head of a request.
@@ -146,6 +146,7 @@ pub fn start(config: &Config, listeners: Listeners) -> io::Result<Service> {
     let exports =
         web::Data::new(Exports::new(database.clone(), config.exports.get(), config.export_max_rows));
     let totals = web::Data::new(Totals::default());
+    let orders = web::Data::new(Orders::default());
     let database = web::Data::new(database);
     let (draining, counters) = (Draining::default(), Arc::new(Metrics::default()));
     let edge = |gate, cors| Edge {
@@ -178,6 +179,7 @@ pub fn start(config: &Config, listeners: Listeners) -> io::Result<Service> {
             .app_data(snapshots.clone())
             .app_data(exports.clone())
             .app_data(totals.clone())
+            .app_data(orders.clone())
             .app_data(web::Data::new(stale_after))
             .into_utoipa_app()
             .openapi(openapi::heading())

@@ -5,6 +5,8 @@
 //! costs neither the database nor a blocking thread. Without fresh news (the database is away) each request asks for
 //! the version itself.
 //!
+//! Where nothing is kept, whoever waits for the same at the same time shares one read ([`crate::coalesced`]).
+//!
 //! The version comes first, the data next, and the version again: when both are equal, the data is of that
 //! version. That needs no transaction, one round trip less, and works through every pooler and replica. The news are
 //! as good as a question for the first, and the statements that are asked most tell the second with their rows.
@@ -19,6 +21,7 @@ use kasparro_core::store::version::{self, SourceState};
 use serde::Serialize;
 
 use crate::answer::{Answer, Conditions, Label, Rendered};
+use crate::coalesced::{Coalesced, Joinable};
 use crate::coding::Coding;
 use crate::db::{self, Connection, Database, ReadError};
 use crate::front::Repeatable;
@@ -40,6 +43,9 @@ pub(crate) struct Snapshots {
 
 struct Kept {
     watch: Watch,
+    /// Reads of what is not kept, and of the overview.
+    answers_read: Coalesced<Outcome>,
+    overviews_read: Coalesced<Result<Arc<Overview>, Problem>>,
     /// `None` where every answer is computed.
     answers: Option<Answers>,
 }
@@ -96,7 +102,12 @@ impl Snapshots {
                 })
                 .build()
         });
-        let kept = Arc::new(Kept { watch: Watch::new(), answers });
+        let kept = Arc::new(Kept {
+            watch: Watch::new(),
+            answers_read: Coalesced::default(),
+            overviews_read: Coalesced::default(),
+            answers,
+        });
         // A connection of its own: a pool that is used up must not make the news old.
         drop(actix_web::rt::spawn(keep_watching(Arc::downgrade(&kept), Database::new(url, 1))));
         Self { database, kept }
@@ -116,10 +127,8 @@ impl Snapshots {
         let conditions = Conditions::of(request);
         let Some((answers, known)) = self.cached() else {
             note(request, Origin::Uncached);
-            // Whether the client has the answer is decided by the version of this moment.
-            let known = if conditions.exist() { None } else { self.kept.watch.known() };
-            let (answer, _) = self.read(canonical, known, conditions.clone(), query).await?;
-            return deliver(request, &conditions, None, &Arc::new(answer)).await;
+            let answer = self.uncached(canonical, &conditions, query).await?;
+            return deliver(request, &conditions, None, &answer).await;
         };
         let key = format!("{}|{canonical}", known.data);
         if let Some(outcome) = answers.get(&key).await {
@@ -153,6 +162,29 @@ impl Snapshots {
         deliver(request, &conditions, Some((answers, key)), &answer).await
     }
 
+    /// An answer that is kept for nobody, and shared with whoever asks for it before the read begins.
+    async fn uncached<F, R>(&self, canonical: String, conditions: &Conditions, query: F) -> Outcome
+    where
+        F: Fn(&mut Connection, &[SourceState]) -> Result<R, ReadError> + Send + 'static,
+        R: Into<Seen>,
+    {
+        if conditions.exist() {
+            // Whether the client has the answer is decided by the version of this moment.
+            let read = self.read(canonical, None, conditions.clone(), query);
+            return read.await.map(|(answer, _)| Arc::new(answer));
+        }
+        let name = canonical.clone();
+        let read = async |joinable: Joinable<Outcome>| {
+            let query = move |connection: &mut Connection, sources: &[SourceState]| {
+                joinable.begin();
+                query(connection, sources)
+            };
+            let read = self.read(canonical, self.kept.watch.known(), Conditions::None, query);
+            read.await.map(|(answer, _)| Arc::new(answer))
+        };
+        self.kept.answers_read.read(&name, read).await
+    }
+
     /// Answers what the overview shows. `name` names the route, and what else the answer depends on.
     pub(crate) async fn of_overview<T: Serialize>(
         &self,
@@ -168,7 +200,7 @@ impl Snapshots {
         };
         let Some((answers, known)) = self.cached() else {
             note(request, Origin::Uncached);
-            return deliver(request, &conditions, None, &render(&self.read_overview().await?)?).await;
+            return deliver(request, &conditions, None, &render(&*self.read_overview().await?)?).await;
         };
         let key = format!("{}|{}", known.revision, name(&known.overview));
         note(request, Origin::Hit);
@@ -194,13 +226,18 @@ impl Snapshots {
     {
         let conditions = Conditions::of(request);
         note(request, Origin::Uncached);
-        let compute = move |connection: &mut Connection| {
-            let sources = version::sources(connection)?;
-            let rendered = query(connection, &sources)?;
-            Ok(Answer::new(Label::of_body(&name, rendered.body(), &sources), rendered))
+        let shared = name.clone();
+        let read = async |joinable: Joinable<Outcome>| {
+            let compute = move |connection: &mut Connection| {
+                joinable.begin();
+                let sources = version::sources(connection)?;
+                let rendered = query(connection, &sources)?;
+                Ok(Answer::new(Label::of_body(&name, rendered.body(), &sources), rendered))
+            };
+            self.database.read(compute).await.map(Arc::new)
         };
-        let answer = self.database.read(compute).await?;
-        deliver(request, &conditions, None, &Arc::new(answer)).await
+        let answer = self.kept.answers_read.read(&shared, read).await?;
+        deliver(request, &conditions, None, &answer).await
     }
 
     /// The overview as of a moment ago, or as of now.
@@ -208,7 +245,7 @@ impl Snapshots {
         if let Some((_, known)) = self.cached() {
             return Ok(known);
         }
-        let overview = self.read_overview().await?;
+        let overview = Overview::clone(&*self.read_overview().await?);
         Ok(Arc::new(Known { overview, data: 0, revision: 0 }))
     }
 
@@ -232,14 +269,20 @@ impl Snapshots {
         Some((self.kept.answers.as_ref()?, self.kept.watch.known()?))
     }
 
-    async fn read_overview(&self) -> Result<Overview, Problem> {
+    async fn read_overview(&self) -> Result<Arc<Overview>, Problem> {
         // Whoever watches looks at the tables as well.
         let is_checked = self.is_version_known();
-        let read = move |connection: &mut Connection| match is_checked {
-            true => Ok(overview::load(connection)?),
-            false => read_overview(connection),
+        let read = async |joinable: Joinable<_>| {
+            let read = move |connection: &mut Connection| {
+                joinable.begin();
+                match is_checked {
+                    true => Ok(overview::load(connection)?),
+                    false => read_overview(connection),
+                }
+            };
+            self.database.read(read).await.map(Arc::new)
         };
-        self.database.read(read).await
+        self.kept.overviews_read.read("overview", read).await
     }
 
     /// Computes an answer, beginning with the version that is known, if one is. Returns whether the data turned

@@ -1,5 +1,7 @@
 //! `GET /data`: observations by page.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use kasparro_core::store::page::{self, FEW_ROWS, Order, PageQuery};
 use kasparro_core::store::version::SourceState;
@@ -9,11 +11,11 @@ use utoipa::ToSchema;
 use crate::answer::{Rendered, unwritable};
 use crate::cursor::Cursor;
 use crate::db::{Connection, ReadError};
+use crate::findings::{Orders, Totals};
 use crate::format::{Format, Rows};
 use crate::observation::Observation;
 use crate::problem::{Code, Problem};
 use crate::snapshot::{Seen, Snapshots};
-use crate::totals::Totals;
 
 use super::query::{Direction, Query};
 
@@ -55,12 +57,13 @@ pub(crate) async fn list(
     request: HttpRequest,
     snapshots: web::Data<Snapshots>,
     totals: web::Data<Totals>,
+    orders: web::Data<Orders>,
 ) -> Result<HttpResponse, Problem> {
     let (query, start) = Query::parse(&request)?;
     let canonical = query.canonical();
-    let totals = Totals::clone(&totals);
+    let found = (Totals::clone(&totals), Orders::clone(&orders));
     let answer = snapshots.data(&request, canonical, move |connection, known| {
-        let (page, version) = read(&query, &start, connection, known, &totals)?;
+        let (page, version) = read(&query, &start, connection, known, &found)?;
         Ok(Seen { rendered: render(&query, &page)?, version })
     });
     answer.await.map_err(|problem| problem.advised(Code::Busy, NARROWER))
@@ -75,12 +78,12 @@ fn read(
     start: &Cursor,
     connection: &mut Connection,
     known: &[SourceState],
-    totals: &Totals,
+    (totals, orders): &(Totals, Orders),
 ) -> Result<(DataPage, Option<i64>), ReadError> {
     let selection = query.filter.selection(connection, known)?;
     let total = query.filter.total(&selection, connection, known, totals)?;
     let few = selection.is_few() || selection.bounds.is_some() && total <= FEW_ROWS;
-    let rows = PageQuery {
+    let mut rows = PageQuery {
         selection,
         few,
         sort: start.sort.clone(),
@@ -91,6 +94,11 @@ fn read(
         offset: query.offset,
         limit: query.limit,
     };
+    if rows.selection.latest && query.is_from_the_beginning() {
+        let name = query.cursor_scope();
+        let coins = orders.of(known, name, || page::coins_in_order(connection, &rows).map(Arc::from))?;
+        rows.narrow_to(&coins);
+    }
     let page = page::load(connection, &rows)?;
     let skipped = start.skipped + page.rows.len() as u64;
     let shown = query.filter.shown();

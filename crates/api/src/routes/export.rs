@@ -5,10 +5,10 @@ use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use crate::export::{Export, Exports};
+use crate::findings::Totals;
 use crate::format::Format;
 use crate::params::Params;
 use crate::problem::Problem;
-use crate::totals::Totals;
 
 use super::filter::Filter;
 

@@ -10,10 +10,10 @@ use serde_json::json;
 use utoipa::openapi::path::Parameter;
 
 use crate::db::{Connection, ReadError};
+use crate::findings::Totals;
 use crate::format::Format;
 use crate::observation::{Fields, NAMES};
 use crate::params::{Choice, Params};
-use crate::totals::Totals;
 use crate::{schemas, sources};
 
 /// What is asked for.

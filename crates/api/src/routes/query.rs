@@ -144,6 +144,11 @@ impl Query {
         Cursor::decode(text, &self.cursor_scope(), &sort).ok_or_else(cursor::foreign)
     }
 
+    /// Whether the page is counted from the first row, and not from that of a cursor.
+    pub(super) fn is_from_the_beginning(&self) -> bool {
+        self.cursor.is_none()
+    }
+
     /// What a cursor is tied to: all that decides which rows there are and in which order.
     pub(super) fn cursor_scope(&self) -> String {
         serde_json::to_string(&self.rows()).unwrap_or_default()

@@ -71,6 +71,34 @@ const BOUNDS: &str = "
    and ($9 is null or o.market_cap_usd >= $9) and ($10 is null or o.market_cap_usd <= $10)
    and ($11 is null or o.volume_24h_usd >= $11) and ($12 is null or o.volume_24h_usd <= $12)";
 
+/// The same bounds of a price that is known, as a range that an index can be entered with, whatever the values.
+const PRICE_RANGE: &str =
+    "\n   and o.price_usd between coalesce($7, '-1'::numeric) and coalesce($8, 'Infinity'::numeric)";
+
+/// As [`PRICE_RANGE`].
+const MARKET_CAP_RANGE: &str =
+    "\n   and o.market_cap_usd between coalesce($9, '-1'::numeric) and coalesce($10, 'Infinity'::numeric)";
+
+/// An amount that pages can be sorted by; each has an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AmountColumn {
+    /// US dollars per coin.
+    PriceUsd,
+    /// US dollars.
+    MarketCapUsd,
+}
+
+/// How the rows within bounds are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entry {
+    /// By the batches that were written around the time, which alone is bounded.
+    Batches,
+    /// By the index of the amount, which alone is bounded.
+    Index(AmountColumn),
+    /// By whichever index leaves the least, which depends on the values.
+    Any,
+}
+
 const OF_SOURCES: &str = "
     unnest($1) as k (source_id)
     cross join lateral (
@@ -87,11 +115,34 @@ const OF_BATCHES: &str = "
     where k.source_id = any($1) and w.loaded + w.restated > 0
       and w.observed_to >= coalesce($5, '-infinity') and w.observed_from <= coalesce($6, 'infinity')";
 
+impl AmountColumn {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::PriceUsd => "price_usd",
+            Self::MarketCapUsd => "market_cap_usd",
+        }
+    }
+
+    fn range(self) -> &'static str {
+        match self {
+            Self::PriceUsd => PRICE_RANGE,
+            Self::MarketCapUsd => MARKET_CAP_RANGE,
+        }
+    }
+}
+
 impl Bounds {
-    /// Whether no amount is bounded.
-    fn are_of_time(&self) -> bool {
-        let amounts = [&self.price_usd, &self.market_cap_usd, &self.volume_24h_usd];
-        amounts.into_iter().flatten().all(Option::is_none)
+    fn entry(&self) -> Entry {
+        fn is_set<T>(bounds: &[Option<T>; 2]) -> bool {
+            bounds.iter().any(Option::is_some)
+        }
+        let amounts = [&self.price_usd, &self.market_cap_usd, &self.volume_24h_usd].map(is_set);
+        match (is_set(&self.observed_at), amounts) {
+            (_, [false, false, false]) => Entry::Batches,
+            (false, [true, false, false]) => Entry::Index(AmountColumn::PriceUsd),
+            (false, [false, true, false]) => Entry::Index(AmountColumn::MarketCapUsd),
+            _ => Entry::Any,
+        }
     }
 }
 
@@ -101,9 +152,14 @@ impl Selection {
         self.latest || matches!(self.scope, Scope::Coins(_))
     }
 
-    /// Whether the plan depends on the bounds: by which index the rows are found.
+    /// How the rows within bounds are found; `None` where they need not be.
+    fn entry(&self) -> Option<Entry> {
+        self.bounds.as_ref().filter(|_| !self.is_few()).map(Bounds::entry)
+    }
+
+    /// Whether the plan for finding all rows depends on the values of the bounds.
     pub(super) fn needs_custom_plan(&self) -> bool {
-        self.bounds.is_some() && !self.is_few()
+        self.entry() == Some(Entry::Any)
     }
 
     /// Where its rows are found when all of them are wanted: what stands behind `from`, a condition included, with `o`
@@ -113,21 +169,27 @@ impl Selection {
     /// those of the bounds. Bounds of time alone lead to the batches that were written around that time, since no index
     /// begins with the time.
     pub(super) fn rows(&self) -> String {
-        let bounds = self.bounds_condition();
+        let bounds = match self.entry() {
+            Some(Entry::Index(amount)) => self.bounds_with_range(amount),
+            _ => self.bounds_condition().to_owned(),
+        };
         let table = if self.latest { "coin_latest" } else { "observations" };
         match self.scope {
             Scope::Coins(_) => format!("{table} o where o.coin_id = any($1){bounds}"),
             _ if self.latest => format!("{table} o where o.source_id = any($1){bounds}"),
-            _ if self.bounds.as_ref().is_some_and(Bounds::are_of_time) => {
-                OF_BATCHES.replace("{bounds}", bounds)
-            }
-            _ => OF_SOURCES.replace("{bounds}", bounds),
+            _ if self.entry() == Some(Entry::Batches) => OF_BATCHES.replace("{bounds}", &bounds),
+            _ => OF_SOURCES.replace("{bounds}", &bounds),
         }
     }
 
     /// The condition of the bounds, `$5` to `$12`, beginning with `and`; empty without bounds.
     pub(super) fn bounds_condition(&self) -> &'static str {
         if self.bounds.is_some() { BOUNDS } else { "" }
+    }
+
+    /// The same for rows whose amount is known, entering the index of that amount; empty without bounds.
+    pub(super) fn bounds_with_range(&self, amount: AmountColumn) -> String {
+        if self.bounds.is_some() { [BOUNDS, amount.range()].concat() } else { String::new() }
     }
 
     /// Binds the keys of the scope.
@@ -175,7 +237,7 @@ pub fn count(connection: &mut PgConnection, selection: &Selection) -> QueryResul
         #[diesel(sql_type = BigInt)]
         total: i64,
     }
-    let sql = if !selection.is_few() && selection.bounds.as_ref().is_some_and(Bounds::are_of_time) {
+    let sql = if selection.entry() == Some(Entry::Batches) {
         COUNT_BETWEEN.to_owned()
     } else {
         format!("select count(*) as total from {}", selection.rows()).replace("{columns}", COLUMNS)

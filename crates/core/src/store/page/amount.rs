@@ -2,7 +2,7 @@
 
 use diesel::sql_types::{Integer, Nullable, Numeric, Timestamptz};
 
-use super::{AmountKey, PageQuery};
+use super::{AmountColumn, AmountKey, PageQuery};
 use crate::store::statement::Statement;
 
 /// The order of the rows `p` of a page.
@@ -17,7 +17,7 @@ with known as materialized (
       from unnest($1) as s (source_id)
      cross join lateral (
            select {columns} from observations o
-            where o.source_id = s.source_id and {known}{bounds}
+            where o.source_id = s.source_id and {known}{range}
             order by o.{amount} {direction} {index_nulls}, o.coin_id {direction}, o.observed_at {direction}
             limit $2) o
      order by o.{amount} {direction}, o.coin_id {direction}, o.observed_at {direction}
@@ -42,7 +42,7 @@ select {columns} from {selected}{after}
 offset $3 limit $4";
 
 /// The rows of a page, behind a row if there is one.
-pub(super) fn rows(query: &PageQuery, after: Option<&AmountKey>) -> String {
+pub(super) fn rows(query: &PageQuery, amount: AmountColumn, after: Option<&AmountKey>) -> String {
     if query.few {
         let behind = " and (coalesce(o.{amount}, {void}), o.coin_id, o.observed_at) {beyond} (coalesce($13, {void}), $14, $15)";
         return OF_FEW.replace("{after}", if after.is_some() { behind } else { "" });
@@ -56,7 +56,8 @@ pub(super) fn rows(query: &PageQuery, after: Option<&AmountKey>) -> String {
             ("false", " and (o.coin_id, o.observed_at) {beyond} ($14, $15)")
         }
     };
-    OF_SOURCES.replace("{known}", known).replace("{unknown}", unknown)
+    let range = query.selection.bounds_with_range(amount);
+    OF_SOURCES.replace("{known}", known).replace("{unknown}", unknown).replace("{range}", &range)
 }
 
 /// Binds the key, from `$13`.

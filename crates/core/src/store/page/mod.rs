@@ -15,11 +15,11 @@ use diesel::deserialize;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::row::NamedRow;
-use diesel::sql_types::{Array, BigInt, Text};
+use diesel::sql_types::{Array, BigInt, Integer, Text};
 
 use super::listed::Observation;
-pub use super::selection::{Bounds, Scope, Selection};
-use super::selection::{COLUMNS, NAMED_COLUMNS, NAMES};
+pub use super::selection::{AmountColumn, Bounds, Scope, Selection};
+use super::selection::{COLUMNS, NAMED_COLUMNS};
 use super::statement::{Statement, with_custom_plan};
 use crate::Decimal;
 
@@ -50,15 +50,6 @@ pub enum Sort {
     Created(Option<CreatedKey>),
     /// By an amount, then coin and time of observation.
     Amount(AmountColumn, Option<AmountKey>),
-}
-
-/// An amount that pages can be sorted by; each has an index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AmountColumn {
-    /// US dollars per coin.
-    PriceUsd,
-    /// US dollars.
-    MarketCapUsd,
 }
 
 /// Direction of a page.
@@ -94,6 +85,17 @@ pub struct AmountKey {
     pub observed_at: DateTime<Utc>,
 }
 
+impl PageQuery {
+    /// Asks about the coins of the page alone, when all [`coins_in_order`] are known.
+    pub fn narrow_to(&mut self, coins: &[i32]) {
+        let behind = coins.get(self.offset as usize..).unwrap_or_default();
+        // One more than asked for tells whether there is a next page.
+        let page = behind.iter().take(self.limit as usize + 1).copied().collect();
+        self.selection.scope = Scope::Coins(page);
+        self.offset = 0;
+    }
+}
+
 /// Some observations in order.
 #[derive(Clone, Debug)]
 pub struct Page {
@@ -125,8 +127,9 @@ impl QueryableByName<Pg> for Versioned {
 /// # Errors
 /// What the database says.
 pub fn load(connection: &mut PgConnection, query: &PageQuery) -> QueryResult<Page> {
-    let read = |connection: &mut PgConnection| statement(query).load::<Versioned>(connection);
-    let mut rows = if query.selection.needs_custom_plan() {
+    let read = |connection: &mut PgConnection| statement(query, NAMED).load::<Versioned>(connection);
+    // What is walked in its order has one plan, whatever the bounds.
+    let mut rows = if query.few && query.selection.needs_custom_plan() {
         with_custom_plan(connection, read)?
     } else {
         read(connection)?
@@ -138,12 +141,20 @@ pub fn load(connection: &mut PgConnection, query: &PageQuery) -> QueryResult<Pag
     Ok(Page { rows: rows.into_iter().map(|versioned| versioned.row).collect(), next, version })
 }
 
-/// The plan that the database makes for a page, line by line.
+/// The coins of a query whose rows are the newest of each coin, in its order from its beginning: asked about a few
+/// of them instead of its own scope, the query costs a look at each.
 ///
 /// # Errors
 /// What the database says.
-pub fn explain(connection: &mut PgConnection, query: &PageQuery) -> QueryResult<Vec<String>> {
-    statement(query).plan(connection)
+pub fn coins_in_order(connection: &mut PgConnection, query: &PageQuery) -> QueryResult<Vec<i32>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Integer)]
+        coin_id: i32,
+    }
+    let all = PageQuery { offset: 0, limit: u32::MAX, ..query.clone() };
+    let rows: Vec<Row> = statement(&all, COINS).load(connection)?;
+    Ok(rows.into_iter().map(|row| row.coin_id).collect())
 }
 
 impl Sort {
@@ -166,29 +177,34 @@ impl Sort {
     }
 }
 
-impl AmountColumn {
-    fn name(self) -> &'static str {
-        match self {
-            Self::PriceUsd => "price_usd",
-            Self::MarketCapUsd => "market_cap_usd",
-        }
-    }
-}
-
 /// The rows of a page with their names, and the number of the version.
 const NAMED: &str = "select {named}, (select sum(batch_number)::bigint from data_sources) from ({rows}) p {names} order by {sorted}";
 
-fn statement(query: &PageQuery) -> Statement {
+/// The coins of the rows of a page.
+const COINS: &str =
+    "select p.coin_id from ({rows}) p join etl_batches b on b.batch_id = p.batch_id order by {sorted}";
+
+/// What [`NAMED_COLUMNS`] are looked up in, row by row. A plan that does not know the limit takes a page for a tenth of
+/// the table, and would read every coin, label and link for it; `offset 0` leaves it no other way than the keys.
+const LOOKED_UP: &str = "\
+     cross join lateral (select c.crypto_id from coins c where c.coin_id = p.coin_id offset 0) c \
+     cross join lateral (select s.name from data_sources s where s.source_id = p.source_id offset 0) s \
+     cross join lateral (select l.crypto_name, l.symbol from coin_labels l where l.label_id = p.label_id offset 0) l \
+     cross join lateral (select b.created_at from etl_batches b where b.batch_id = p.batch_id offset 0) b \
+     left join lateral (select a.slug from asset_links x join assets a on a.asset_id = x.asset_id \
+                         where x.coin_id = p.coin_id and x.ended_at is null offset 0) a on true";
+
+fn statement(query: &PageQuery, shown: &str) -> Statement {
     let (rows, sorted) = match &query.sort {
         Sort::Created(after) => (created::rows(query, after.is_some()), created::SORTED.to_owned()),
         Sort::Amount(column, after) => (
-            amount::rows(query, after.as_ref()).replace("{amount}", column.name()),
+            amount::rows(query, *column, after.as_ref()).replace("{amount}", column.name()),
             amount::SORTED.replace("{amount}", column.name()),
         ),
     };
-    let sql = NAMED
+    let sql = shown
         .replace("{named}", NAMED_COLUMNS)
-        .replace("{names}", NAMES)
+        .replace("{names}", LOOKED_UP)
         .replace("{rows}", &rows)
         .replace("{sorted}", &sorted)
         .replace("{selected}", &query.selection.rows())
