@@ -242,7 +242,7 @@ impl Snapshots {
 
     /// The overview as of a moment ago, or as of now.
     pub(crate) async fn overview(&self) -> Result<Arc<Known>, Problem> {
-        if let Some((_, known)) = self.cached() {
+        if let Some(known) = self.kept.watch.known() {
             return Ok(known);
         }
         let overview = Overview::clone(&*self.read_overview().await?);

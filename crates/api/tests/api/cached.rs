@@ -1,12 +1,16 @@
 //! Kept answers: the same as computed ones, without the database, and never of an older version than is known.
 
+use std::num::NonZeroUsize;
+
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use kasparro_localpg::Scratch;
 use kasparro_testkit::database::TestDatabase;
 use kasparro_testkit::proxy::PostgresProxy;
 
-use crate::support::{Answer, SETTLE, SOURCES, Service, batch, coin, observation, run, service_with};
+use crate::support::{
+    Answer, SETTLE, SOURCES, Service, answer_of, batch, coin, observation, run, send, service_with,
+};
 
 const PATHS: [&str; 9] = [
     "/data",
@@ -109,6 +113,48 @@ fn many_wait_for_one_computation() {
             _ => assert_eq!(answer.problem()["code"], "busy"),
         }
     }
+}
+
+#[test]
+fn without_a_cache_those_who_wait_share_a_read_that_begins_after_they_came() {
+    let database = TestDatabase::new();
+    run(&database, &two_rows());
+    let service = Service::with(database.url(), |config| {
+        config.cache_bytes = 0;
+        config.pool_size = NonZeroUsize::MIN;
+    });
+    knows(&service);
+    let before = reads(&service);
+    let mut holder = database.connect();
+    holder.batch_execute("begin; lock table observations in access exclusive mode").unwrap();
+    let ask = || send(service.address(), "GET", "/data", &[]);
+    let early = ask();
+    let mut observer = database.connect();
+    while waiting(&mut observer) == 0 {}
+    let late: Vec<_> = (0..24).map(|_| ask()).collect();
+    // The one worker comes to this, which needs no read, after it came to those.
+    service.json("/health");
+    // What is committed now is not what the first one began to read, but what the others must see.
+    holder.batch_execute(&third_row()).unwrap();
+    holder.batch_execute("commit").unwrap();
+    answer_of(early);
+    let answers: Vec<Answer> = late.into_iter().map(answer_of).collect();
+    let reads = reads(&service) - before;
+    assert!(reads <= 3.0, "{reads} reads, one for the metrics");
+    for answer in answers {
+        match answer.status {
+            200 => assert_eq!(answer.json()["total"], 3),
+            // A machine that is too slow for the time limits of a read.
+            _ => assert_eq!(answer.problem()["code"], "busy"),
+        }
+    }
+}
+
+/// Reads that asked for a connection so far.
+fn reads(service: &Service) -> f64 {
+    let metrics = service.metrics();
+    let count = metrics.lines().find_map(|line| line.strip_prefix("db_pool_wait_seconds_count "));
+    count.unwrap().parse().unwrap()
 }
 
 /// Reads of the service that wait for a lock.
