@@ -1,5 +1,6 @@
 //! Load by other people's programs.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -15,12 +16,38 @@ pub(super) struct Load {
 
 /// Asks for one address over so many connections. Answers other than 2xx and 3xx are a failure.
 pub(super) fn wrk(url: &str, connections: usize, seconds: u64) -> Result<Load> {
+    load(&mut Command::new("wrk"), url, connections, seconds)
+}
+
+/// Asks for one path of a server after the other, each thread of the load from another one on.
+pub(super) fn wrk_in_turn(
+    url: &str,
+    paths: &[String],
+    script: &Path,
+    connections: usize,
+    seconds: u64,
+) -> Result<Load> {
+    fs::write(script, IN_TURN.replace("{paths}", &serde_json::to_string(paths)?.replace(['[', ']'], "")))?;
+    load(Command::new("wrk").arg("--script").arg(script), url, connections, seconds)
+}
+
+const IN_TURN: &str = "local paths, requests, at = {{paths}}, {}, 0
+function setup(thread) at = at + 977; thread:set('first', at) end
+function init(args)
+  for i, path in ipairs(paths) do requests[i] = wrk.format('GET', path) end
+  at = first
+end
+function request() at = at % #requests + 1; return requests[at] end
+";
+
+fn load(wrk: &mut Command, url: &str, connections: usize, seconds: u64) -> Result<Load> {
     let threads = connections.min(2);
-    let text = output(
-        Command::new("wrk")
-            .args(["--latency", "-t", &threads.to_string(), "-c", &connections.to_string()])
-            .args(["-d", &format!("{seconds}s"), url]),
-    )?;
+    let text =
+        output(wrk.args(["--latency", "-t", &threads.to_string(), "-c", &connections.to_string()]).args([
+            "-d",
+            &format!("{seconds}s"),
+            url,
+        ]))?;
     if text.contains("Non-2xx") {
         bail!("{url}: {text}");
     }

@@ -15,7 +15,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use kasparro_localpg::{Cluster, Settings};
 
-use self::load::{pgbench, wrk};
+use self::load::{pgbench, wrk, wrk_in_turn};
 use self::service::{Fixed, Service};
 use super::Comparison;
 use super::measure::{median, run};
@@ -194,6 +194,27 @@ impl<'p> Bench<'p> {
                 );
             }
         }
+        self.each_coin(&service)
+    }
+
+    /// A coin after the other, so that no two requests wait for the same: what one read costs.
+    fn each_coin(&self, service: &Service) -> Result<()> {
+        let page: serde_json::Value =
+            serde_json::from_str(&service.get("/data?source=csv&latest=true&limit=100")?)?;
+        let rows = page["data"].as_array().context("no page")?;
+        let paths: Vec<String> =
+            rows.iter().filter_map(|row| Some(format!("/data/{}", row["crypto_id"].as_str()?))).collect();
+        let script = statements::of(self.cluster, &self.database, || service.get(&paths[0]).map(drop))?;
+        let [sql, lua] = ["script.sql", "paths.lua"].map(|name| self.plan.folder.join(name));
+        fs::write(&sql, &script)?;
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for _ in 0..self.plan.runs {
+            theirs.push(pgbench(self.cluster, &self.database, &sql, POOL, self.plan.seconds)?);
+            ours.push(wrk_in_turn(&service.url(""), &paths, &lua, 100, self.plan.seconds)?.per_second);
+        }
+        let reference = "pgbench, one of them, as many clients as the pool";
+        let what = "cache off, 100 coins in turn, 100 connections";
+        println!("{}", Comparison::of(what, median(ours), reference, median(theirs), "/s", ">= 0.7x"));
         Ok(())
     }
 
