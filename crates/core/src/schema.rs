@@ -111,7 +111,7 @@ diesel::table! {
         inode -> Text,
         read_bytes -> BigInt,
         read_lines -> BigInt,
-        prefix_sha256 -> Binary,
+        prefix_hash -> Binary,
         as_of -> Timestamptz,
         updated_at -> Timestamptz,
     }

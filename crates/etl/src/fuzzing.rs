@@ -271,7 +271,7 @@ pub fn csv_checkpoint(path: &Path, bytes: &[u8], numbers: [i64; 4]) {
         inode: String::new(),
         read_bytes,
         read_lines,
-        prefix_sha256: prefix_hash(bytes, read_bytes),
+        prefix_hash: prefix_hash(bytes, read_bytes),
         as_of: now(),
     };
     read_known(path, &[state], 3);
@@ -279,9 +279,8 @@ pub fn csv_checkpoint(path: &Path, bytes: &[u8], numbers: [i64; 4]) {
 
 /// That of the prefix where there is one, so that not every state is that of another file.
 fn prefix_hash(bytes: &[u8], length: i64) -> Vec<u8> {
-    use sha2::{Digest, Sha256};
     let prefix = usize::try_from(length).ok().and_then(|length| bytes.get(..length));
-    Sha256::digest(prefix.unwrap_or(bytes)).to_vec()
+    blake3::hash(prefix.unwrap_or(bytes)).as_bytes().to_vec()
 }
 
 #[cfg(test)]

@@ -55,8 +55,8 @@ impl<'b> Fragment<'b> {
 
 /// Counts line ends as people see lines: LF, CRLF and CR CR LF are one each, a CR elsewhere is one.
 pub fn line_ends(bytes: &[u8]) -> u64 {
-    if !bytes.contains(&b'\r') {
-        return bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+    if memchr::memchr(b'\r', bytes).is_none() {
+        return memchr::memchr_iter(b'\n', bytes).count() as u64;
     }
     let (mut ends, mut returns) = (0, 0);
     for byte in bytes {

@@ -11,7 +11,7 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, Integer, Nullable, SmallInt, Text};
 
 use super::copy;
-use crate::schema::{changed_latest, coin_labels, coin_latest, coins};
+use crate::schema::{changed_latest, coin_labels, coin_latest, coins, data_sources};
 use crate::{Decimal, Values};
 
 /// The newest state of one coin of one source.
@@ -110,6 +110,30 @@ pub fn find(connection: &mut PgConnection, source_id: i16, crypto_ids: &[&str]) 
         .filter(coins::crypto_id.eq_any(crypto_ids).and(coins::source_id.eq(source_id)))
         .select((coins::coin_id, coins::crypto_id, Option::<LatestRow>::as_select()))
         .load(connection)?;
+    with_labels(connection, rows)
+}
+
+/// Every coin of a source; none when it has more than `most`.
+///
+/// # Errors
+/// What the database says.
+pub fn of_source(connection: &mut PgConnection, source_id: i16, most: i64) -> QueryResult<Vec<Coin>> {
+    let count: i64 = data_sources::table.find(source_id).select(data_sources::coins).first(connection)?;
+    if count > most {
+        return Ok(Vec::new());
+    }
+    let rows = coins::table
+        .left_join(coin_latest::table)
+        .filter(coins::source_id.eq(source_id))
+        .select((coins::coin_id, coins::crypto_id, Option::<LatestRow>::as_select()))
+        .load(connection)?;
+    with_labels(connection, rows)
+}
+
+fn with_labels(
+    connection: &mut PgConnection,
+    rows: Vec<(i32, String, Option<LatestRow>)>,
+) -> QueryResult<Vec<Coin>> {
     let ids: Vec<i32> = rows.iter().map(|row| row.0).collect();
     let mut labels: std::collections::HashMap<i32, Vec<Label>> = std::collections::HashMap::new();
     let label_rows: Vec<(i32, Label)> = coin_labels::table

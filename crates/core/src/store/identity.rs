@@ -63,7 +63,8 @@ pub fn coins(connection: &mut PgConnection) -> QueryResult<Vec<Coin>> {
 }
 
 /// The newest batch of each source that wrote anything, the newest change of each listing and of the rulings, as one text:
-/// equal texts mean that there is nothing new to decide from.
+/// equal texts mean that there is nothing new to decide from. Of a source that is alone with its coins only these and their
+/// names count: prices are compared between sources.
 ///
 /// # Errors
 /// What the database says.
@@ -75,12 +76,15 @@ pub fn inputs(connection: &mut PgConnection) -> QueryResult<String> {
     }
     sql_query(
         "select concat_ws(' ', \
+            (select 'coins=' || count(*) || ' names=' || coalesce(sum(hashint8((c.coin_id::bigint << 32) | l.label_id)), 0) \
+               from coins c left join coin_latest l using (coin_id) where market.alone), \
             (select string_agg(s.name || '=' || coalesce(case when s.kind = 'market' then b.batch_id else s.batch_number end, 0), ' ' order by s.name) \
                from data_sources s \
                left join lateral (select batch_id from etl_batches b where b.source = s.name and b.loaded + b.restated > 0 \
                                    order by created_at desc, batch_id desc limit 1) b on true \
-              where s.kind <> 'identity'), \
-            (select 'rulings=' || count(*) || '/' || count(ended_at) from asset_rulings)) as inputs",
+              where s.kind <> 'identity' and not (s.kind = 'market' and market.alone)), \
+            (select 'rulings=' || count(*) || '/' || count(ended_at) from asset_rulings)) as inputs \
+           from (select count(*) < 2 as alone from data_sources where kind = 'market' and coins > 0) market",
     )
     .get_result::<Row>(connection)
     .map(|row| row.inputs)

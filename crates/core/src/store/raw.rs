@@ -24,7 +24,11 @@ impl Packed {
     /// Packs bytes.
     pub fn new(bytes: &[u8]) -> Self {
         match zstd::bulk::compress(bytes, LEVEL) {
-            Ok(body) if body.len() < bytes.len() => Self { encoding: ZSTD, body },
+            Ok(mut body) if body.len() < bytes.len() => {
+                // It has room for what cannot be made smaller; many of them wait for one commit.
+                body.shrink_to_fit();
+                Self { encoding: ZSTD, body }
+            }
             _ => Self { encoding: IDENTITY, body: bytes.to_vec() },
         }
     }

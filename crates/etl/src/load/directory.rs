@@ -60,6 +60,14 @@ impl Directory {
         self.entries.len() > MAX_COINS
     }
 
+    /// Learns every coin of the source that exists, unless they are too many.
+    pub(super) fn learn_all(&mut self, connection: &mut PgConnection) -> QueryResult<()> {
+        for coin in coin::of_source(connection, self.source_id, MAX_COINS as i64 / 2)? {
+            self.enter(coin);
+        }
+        Ok(())
+    }
+
     /// Learns every coin and name of the records, creating what does not exist. Returns the places of the records, and how
     /// many coins were created.
     pub(super) fn learn(

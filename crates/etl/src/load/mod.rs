@@ -142,6 +142,13 @@ impl Loader {
         Ok(())
     }
 
+    /// Reads what the records of the first batch will be compared with, while that is still on its way. The lease must be
+    /// held: what another process writes would not be seen.
+    pub(crate) fn look_ahead(&mut self, connection: &mut PgConnection) -> Result<(), LoadError> {
+        self.directory.clear();
+        Ok(self.directory.learn_all(connection)?)
+    }
+
     /// Builds the indexes that were put off, with the help of a second connection if there is one: each builds one at a
     /// time.
     pub(crate) fn finish(

@@ -28,6 +28,10 @@ use crate::sources::contract::{Contract, MISSING};
 /// How long an open transaction waits for the next batch.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// When the first batch takes longer than that, there is time to read what it will be compared with. A file that has not
+/// changed is found out faster.
+const HEAD_START: Duration = Duration::from_millis(15);
+
 /// What a worker is given.
 pub(super) struct Assignment {
     pub(super) name: String,
@@ -145,8 +149,15 @@ impl Assignment {
         source: &dyn Source,
         steps: &Receiver<Result<Step, SourceError>>,
     ) -> Result<(), SourceError> {
+        let mut first = match steps.recv_timeout(HEAD_START) {
+            Err(RecvTimeoutError::Timeout) => {
+                session.attempt(self, |s| s.loader.look_ahead(&mut s.connection))?;
+                None
+            }
+            step => Some(step),
+        };
         loop {
-            let step = match steps.recv_timeout(PATIENCE) {
+            let step = match first.take().unwrap_or_else(|| steps.recv_timeout(PATIENCE)) {
                 Err(RecvTimeoutError::Timeout) => {
                     session.commit(self, source)?;
                     steps.recv().ok()

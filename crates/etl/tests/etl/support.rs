@@ -270,6 +270,12 @@ pub(crate) fn check_invariants(connection: &mut PgConnection) {
             "select case when exists (select 1 from asset_links) then (select count(*) from coins c where 1 <> (select count(*) from asset_links l \
               join assets a using (asset_id) where l.coin_id = c.coin_id and l.ended_at is null and a.state = 'active')) else 0 end",
         ),
+        (
+            "a link or a state of a coin or asset that does not exist",
+            "select (select count(*) from asset_links l left join coins c using (coin_id) left join assets a using (asset_id) \
+                      where c.coin_id is null or a.asset_id is null) \
+                  + (select count(*) from coin_states s left join coins c using (coin_id) where c.coin_id is null)",
+        ),
         ("a lease is held (I6)", "select count(*) from etl_lease where expires_at > clock_timestamp()"),
         (
             "a refused record leads nowhere",
@@ -332,7 +338,7 @@ pub(crate) fn contents(connection: &mut PgConnection) -> Vec<String> {
         "select concat_ws('|', name, coins, observations, raw_records, batch_number) from data_sources where batch_number > 0 and kind = 'market' order by 1",
         "select concat_ws('|', source, encode(sha256, 'hex'), record_count) from raw_api_data order by 1",
         "select concat_ws('|', source, encode(sha256, 'hex'), record_count, first_line, last_line, first_byte, end_byte) from raw_csv_data order by 1",
-        "select concat_ws('|', path, generation, size_bytes, read_bytes, read_lines, encode(prefix_sha256, 'hex')) from csv_files order by 1",
+        "select concat_ws('|', path, generation, size_bytes, read_bytes, read_lines, encode(prefix_hash, 'hex')) from csv_files order by 1",
         "select concat_ws('|', source, code, field, excerpt) from rejects order by 1",
         "select concat_ws('|', c.source, last_processed_id, cursor) from etl_checkpoints c join data_sources s on s.name = c.source where s.kind = 'market' order by 1",
         "select concat_ws('|', a.slug, a.name, a.symbol, a.state, c.crypto_id, l.method, l.evidence, l.ended_reason) from asset_links l join assets a using (asset_id) join coins c using (coin_id) order by 1",

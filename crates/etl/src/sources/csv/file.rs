@@ -4,16 +4,16 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use blake3::Hasher;
 use chrono::{DateTime, Utc};
 use kasparro_core::store::csv_file::FileState;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::chunk::{Chunk, ChunkError, Chunker, RECORD_BYTES};
 use super::layout::Layout;
 use super::map::CsvMap;
 use super::paths::{Stat, cannot_read, inspect, shrunk};
-use super::resume::{as_count, as_size, seal, start};
+use super::resume::{as_count, as_size, digest, seal, start};
 use super::scanner::line_ends;
 use super::survey::{find_layout, refuse_history};
 use super::text::{Input, Text};
@@ -64,7 +64,7 @@ pub(super) struct FileReader {
     /// What is loaded once the last chunk is.
     state: FileState,
     /// Of the first `state.read_bytes` bytes.
-    hasher: Sha256,
+    hasher: Hasher,
     fetched_at: DateTime<Utc>,
     /// Its beginning was loaded before.
     grown: bool,
@@ -167,15 +167,17 @@ impl FileReader {
         self.hasher.update(ended);
         self.state.read_bytes += as_count(ended.len() as u64);
         self.state.read_lines += as_count(line_ends(ended));
-        self.state.prefix_sha256 = self.hasher.clone().finalize().to_vec();
+        self.state.prefix_hash = digest(&self.hasher);
         self.state.size_bytes = 0;
     }
 
     fn batch(&self, chunk: Chunk, first_byte: u64, first_line: i64) -> RawBatch {
         let state = self.state.clone();
         let open_line = !matches!(chunk.bytes.last(), Some(b'\r' | b'\n'));
+        // Those of all but the last line have been counted.
+        let unended = line_ends(&chunk.bytes[chunk.bytes.len() - chunk.tail..]);
+        let last_line = as_size(state.read_lines) + unended + u64::from(open_line);
         let first_line = as_size(first_line);
-        let last_line = first_line + line_ends(&chunk.bytes) + u64::from(open_line) - 1;
         RawBatch {
             cursor: json!({ "file": state.path, "line": state.read_lines, "byte": state.read_bytes }),
             fetched_at: self.fetched_at,

@@ -3,9 +3,9 @@
 use std::io::Read;
 use std::path::Path;
 
+use blake3::Hasher;
 use chrono::{DateTime, Utc};
 use kasparro_core::store::csv_file::FileState;
-use sha2::{Digest, Sha256};
 
 use super::file::Plan;
 use super::paths::{Stat, cannot_read};
@@ -23,13 +23,13 @@ pub(super) fn start(
     as_of: Option<DateTime<Utc>>,
     plan: &Plan,
     now: DateTime<Utc>,
-) -> Result<(FileState, Sha256), SourceError> {
+) -> Result<(FileState, Hasher), SourceError> {
     let loaded = known.filter(|state| state.read_bytes > 0);
     if let Some(state) = loaded
         && as_size(state.read_bytes) <= text.size
     {
         let hasher = hash_prefix(path, text, as_size(state.read_bytes), plan)?;
-        if hasher.clone().finalize().as_slice() == state.prefix_sha256 {
+        if digest(&hasher) == state.prefix_hash {
             let as_of = as_of.unwrap_or(state.as_of);
             return Ok((FileState { as_of, ..state.clone() }, hasher));
         }
@@ -39,7 +39,7 @@ pub(super) fn start(
         (Some(state), None) => state.generation,
         (None, _) => 1,
     };
-    let hasher = Sha256::new();
+    let hasher = Hasher::new();
     let state = FileState {
         path: path.to_string_lossy().into_owned(),
         generation,
@@ -48,23 +48,30 @@ pub(super) fn start(
         inode: stat.inode.clone(),
         read_bytes: 0,
         read_lines: 0,
-        prefix_sha256: hasher.clone().finalize().to_vec(),
+        prefix_hash: digest(&hasher),
         as_of: to_micros(as_of.unwrap_or(now)),
     };
     Ok((state, hasher))
 }
 
-fn hash_prefix(path: &Path, text: &Text, length: u64, plan: &Plan) -> Result<Sha256, SourceError> {
-    let mut hasher = Sha256::new();
+fn hash_prefix(path: &Path, text: &Text, length: u64, plan: &Plan) -> Result<Hasher, SourceError> {
+    let mut hasher = Hasher::new();
     let mut block = vec![0; 256 * 1024];
     let mut prefix = text.reader(0).map_err(|error| cannot_read(path, &error))?.take(length);
     loop {
         plan.go_on()?;
         match prefix.read(&mut block).map_err(|error| cannot_read(path, &error))? {
             0 => return Ok(hasher),
-            read => hasher.update(&block[..read]),
+            read => {
+                hasher.update(&block[..read]);
+            }
         }
     }
+}
+
+/// The hash of what was put in so far.
+pub(super) fn digest(hasher: &Hasher) -> Vec<u8> {
+    hasher.finalize().as_bytes().to_vec()
 }
 
 /// Marks a file as read to its end: as long as it looks like this it is not opened. The look is the one before

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::slice;
 use std::time::{Duration, SystemTime};
 
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::*;
@@ -66,7 +65,7 @@ fn a_file_is_read_once() {
     assert_eq!(range(&first.batches[1]), ((4, 4), (30, 36)));
     let last = state_of(&first.batches[1]);
     assert_eq!((last.generation, last.size_bytes, last.read_bytes, last.read_lines), (1, 36, 36, 4));
-    assert_eq!(last.prefix_sha256, Sha256::digest(fs::read(&file.path).unwrap()).to_vec());
+    assert_eq!(last.prefix_hash, blake3::hash(&fs::read(&file.path).unwrap()).as_bytes().to_vec());
     assert_eq!(last.path, file.path.to_str().unwrap());
     assert_eq!(first.batches[1].cursor, serde_json::json!({ "file": last.path, "line": 4, "byte": 36 }));
 
@@ -111,8 +110,8 @@ fn only_what_was_appended_is_read() {
     assert_eq!(bytes_of(&second), [b"b,B,2\n"]);
     assert_eq!(range(&second.batches[0]), ((3, 3), (24, 30)));
     assert_eq!((second.ids(), second.records()[0].position), (vec!["b".to_owned()], 0));
-    let whole = Sha256::digest(fs::read(&file.path).unwrap()).to_vec();
-    assert_eq!(state_of(&second.batches[0]).prefix_sha256, whole);
+    let whole = blake3::hash(&fs::read(&file.path).unwrap()).as_bytes().to_vec();
+    assert_eq!(state_of(&second.batches[0]).prefix_hash, whole);
 }
 
 #[test]
@@ -203,7 +202,7 @@ fn a_header_alone_is_nothing_yet() {
         assert!(first.batches.is_empty() && first.failure.is_none(), "{header:?}");
         let state = &first.looked[0];
         assert_eq!((state.read_bytes, state.generation), (0, 1));
-        assert_eq!(state.prefix_sha256, Sha256::digest(b"").to_vec());
+        assert_eq!(state.prefix_hash, blake3::hash(b"").as_bytes().to_vec());
         assert!(extract(&file.path, &first.states(&[])).looked.is_empty());
 
         file.append("\na,A,1\n");
