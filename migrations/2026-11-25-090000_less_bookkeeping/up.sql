@@ -11,3 +11,7 @@ alter table coin_states drop constraint coin_states_coin_id_fkey;
 -- does not match any more: such a file is read once more from its beginning, and nothing in it is new.
 alter table csv_files rename column prefix_sha256 to prefix_hash;
 comment on column csv_files.prefix_hash is 'BLAKE3 of the first read_bytes bytes.';
+
+-- Two sessions of the loader build two indexes at the same time already; helpers of their own would take processors from
+-- whoever reads, and on two processors cost more than they bring.
+alter function build_observation_index(smallint, date, boolean) set max_parallel_maintenance_workers = 0;

@@ -1,6 +1,7 @@
 //! The unified record: what every source is brought to.
 
 use chrono::{DateTime, Utc};
+use compact_str::CompactString;
 
 use crate::Decimal;
 
@@ -8,11 +9,11 @@ use crate::Decimal;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MarketRecord {
     /// The id that the source gives the coin; opaque, never empty.
-    pub crypto_id: String,
+    pub crypto_id: CompactString,
     /// Name as sent; `None` when the source gives none.
-    pub crypto_name: Option<String>,
+    pub crypto_name: Option<CompactString>,
     /// Symbol as sent, in the source's own case; `None` when the source gives none.
-    pub symbol: Option<String>,
+    pub symbol: Option<CompactString>,
     /// The source's own time; `None` when the record carries none and is compared with the latest observation.
     pub observed_at: Option<DateTime<Utc>>,
     /// Number of the record in its raw body or chunk, from 0.

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use chrono::{DateTime, Utc};
+use compact_str::CompactString;
 use diesel::connection::SimpleConnection;
 use diesel::pg::CopyFormat;
 use diesel::prelude::*;
@@ -47,15 +48,14 @@ pub struct Coin {
 }
 
 /// A name and symbol of a coin.
-#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
-#[diesel(table_name = coin_labels, check_for_backend(diesel::pg::Pg))]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
     /// The key that observations carry.
     pub label_id: i32,
     /// As sent; null when the source gives none.
-    pub crypto_name: Option<String>,
+    pub crypto_name: Option<CompactString>,
     /// As sent; null when the source gives none.
-    pub symbol: Option<String>,
+    pub symbol: Option<CompactString>,
 }
 
 #[derive(Queryable, Selectable)]
@@ -136,13 +136,14 @@ fn with_labels(
 ) -> QueryResult<Vec<Coin>> {
     let ids: Vec<i32> = rows.iter().map(|row| row.0).collect();
     let mut labels: std::collections::HashMap<i32, Vec<Label>> = std::collections::HashMap::new();
-    let label_rows: Vec<(i32, Label)> = coin_labels::table
+    let label_rows: Vec<(i32, i32, Option<String>, Option<String>)> = coin_labels::table
         .filter(coin_labels::coin_id.eq_any(&ids))
         .order(coin_labels::label_id)
-        .select((coin_labels::coin_id, Label::as_select()))
+        .select((coin_labels::coin_id, coin_labels::label_id, coin_labels::crypto_name, coin_labels::symbol))
         .load(connection)?;
-    for (coin_id, label) in label_rows {
-        labels.entry(coin_id).or_default().push(label);
+    for (coin_id, label_id, crypto_name, symbol) in label_rows {
+        let (crypto_name, symbol) = (crypto_name.map(Into::into), symbol.map(Into::into));
+        labels.entry(coin_id).or_default().push(Label { label_id, crypto_name, symbol });
     }
     let coin = |(coin_id, crypto_id, latest): (i32, String, Option<LatestRow>)| Coin {
         coin_id,

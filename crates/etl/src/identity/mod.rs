@@ -19,6 +19,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
+use compact_str::CompactString;
 use diesel::{Connection, PgConnection, QueryResult};
 use kasparro_core::store::source::{Added, IDENTITY};
 use kasparro_core::store::{asset_ruling, checkpoint, coin_state, identity, lease, source};
@@ -59,7 +60,7 @@ pub(crate) struct Resolved {
 /// The ids that a complete read of a source's prices had.
 pub(crate) struct Priced {
     pub(crate) source: String,
-    pub(crate) ids: HashSet<String>,
+    pub(crate) ids: HashSet<CompactString>,
 }
 
 /// Resolves, unless nothing has changed since the last time. `None` when another process is at it.
@@ -151,7 +152,7 @@ fn note_states(
         let ids: Option<Vec<&str>> = priced
             .iter()
             .find(|one| one.source == name)
-            .map(|one| one.ids.iter().map(String::as_str).collect());
+            .map(|one| one.ids.iter().map(CompactString::as_str).collect());
         if !all && ids.is_none() {
             continue;
         }

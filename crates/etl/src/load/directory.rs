@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
+use compact_str::CompactString;
 use diesel::{PgConnection, QueryResult};
 use kasparro_core::MarketRecord;
 use kasparro_core::store::coin::{self, Coin, Label, Latest, NewLabel};
@@ -20,7 +21,7 @@ const MAX_COINS: usize = 100_000;
 /// The coins that were met.
 pub(super) struct Directory {
     source_id: i16,
-    places: HashMap<String, usize>,
+    places: HashMap<CompactString, usize>,
     entries: Vec<Entry>,
     /// From the key of a coin to its place.
     by_key: HashMap<i32, usize>,
@@ -75,7 +76,7 @@ impl Directory {
         connection: &mut PgConnection,
         records: &[MarketRecord],
     ) -> QueryResult<(Vec<Place>, usize)> {
-        let place_of = |places: &HashMap<String, usize>, id: &str| places.get(id).copied();
+        let place_of = |places: &HashMap<CompactString, usize>, id: &str| places.get(id).copied();
         let known: Vec<Option<usize>> =
             records.iter().map(|record| place_of(&self.places, &record.crypto_id)).collect();
         let unknown = records.iter().zip(&known).filter(|(_, place)| place.is_none());
@@ -124,7 +125,7 @@ impl Directory {
             latest: coin.latest,
             met: None,
         });
-        self.places.insert(coin.crypto_id, place);
+        self.places.insert(coin.crypto_id.into(), place);
     }
 
     fn learn_labels(
@@ -133,9 +134,7 @@ impl Directory {
         records: &[MarketRecord],
         coins: &[usize],
     ) -> QueryResult<Vec<Place>> {
-        let named = |record: &MarketRecord| -> (Option<String>, Option<String>) {
-            (record.crypto_name.clone(), record.symbol.clone())
-        };
+        let named = |record: &MarketRecord| (record.crypto_name.clone(), record.symbol.clone());
         let label_of = |entries: &[Entry], record: &MarketRecord, coin: usize| {
             entries[coin].label(record.crypto_name.as_deref(), record.symbol.as_deref())
         };

@@ -7,6 +7,7 @@ mod plan;
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use compact_str::CompactString;
 use diesel::{Connection, PgConnection, QueryResult};
 use kasparro_core::store::layout as record_layout;
 use kasparro_core::store::raw::Packed;
@@ -107,6 +108,8 @@ pub(crate) struct Loader {
     unindexed: BTreeSet<NaiveDate>,
     /// What the open transaction has still to write when its last batch is there.
     open: Open,
+    /// Key and generation of the file whose layout is on record.
+    declared: Option<(i64, i32)>,
 }
 
 /// What the batches of the open transaction come to.
@@ -120,7 +123,7 @@ struct Open {
     changed: BTreeSet<i32>,
     /// For the checkpoint: newest time, last id, and where the source goes on.
     newest: Option<DateTime<Utc>>,
-    last_id: Option<String>,
+    last_id: Option<CompactString>,
     cursor: serde_json::Value,
 }
 
@@ -132,7 +135,7 @@ impl Loader {
     pub(crate) fn new(source: SourceKey, run_id: i64, epoch: i64) -> Self {
         let directory = Directory::new(source.source_id);
         let (months, unindexed) = (BTreeSet::new(), BTreeSet::new());
-        Self { source, run_id, epoch, directory, months, unindexed, open: Open::default() }
+        Self { source, run_id, epoch, directory, months, unindexed, open: Open::default(), declared: None }
     }
 
     /// Finds what a killed bulk load has left undone; [`Self::finish`] does it.
@@ -190,6 +193,7 @@ impl Loader {
     pub(crate) fn forget(&mut self) {
         self.directory.clear();
         self.open = Open::default();
+        self.declared = None;
     }
 
     /// Writes the state of a file that holds nothing new.
@@ -351,7 +355,7 @@ impl Loader {
     }
 
     fn keep_raw(
-        &self,
+        &mut self,
         connection: &mut PgConnection,
         batch: &RawBatch,
         sha256: &[u8; 32],
@@ -377,7 +381,10 @@ impl Loader {
             Provenance::File { state, lines, bytes, layout } => {
                 let file_id = file_of(connection, state)?;
                 let file = Some((file_id, state.generation));
-                record_layout::declare(connection, &self.source.name, file, &layout.declared())?;
+                if self.declared != file {
+                    record_layout::declare(connection, &self.source.name, file, &layout.declared())?;
+                    self.declared = file;
+                }
                 let chunk = raw::NewChunk {
                     source: &self.source.name,
                     file_id,

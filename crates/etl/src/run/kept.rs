@@ -161,6 +161,7 @@ pub(super) fn date_records(
 }
 
 fn says(record: &MarketRecord, known: &kept::Known) -> bool {
-    (&record.crypto_name, &record.symbol, &record.values)
-        == (&known.crypto_name, &known.symbol, &known.values)
+    record.crypto_name.as_deref() == known.crypto_name.as_deref()
+        && record.symbol.as_deref() == known.symbol.as_deref()
+        && record.values == known.values
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::Write;
 use std::time::Duration;
 
+use compact_str::CompactString;
 use kasparro_core::store::batch::RawKey;
 use kasparro_core::store::reject::Settled;
 use kasparro_core::store::run::Tally;
@@ -31,7 +32,7 @@ pub(super) struct Outcome {
     /// `None` when the source itself was read.
     pub(super) rewritten: Option<Rewritten>,
     /// Ids of the records, of a source whose reads have all that it prices.
-    pub(super) priced: HashSet<String>,
+    pub(super) priced: HashSet<CompactString>,
 }
 
 /// What reading kept bytes again has changed.

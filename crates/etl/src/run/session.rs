@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use compact_str::CompactString;
 use diesel::connection::{SimpleConnection, TransactionManager};
 use diesel::{Connection, PgConnection, QueryResult};
 use kasparro_core::store::batch::RawKey;
@@ -42,7 +43,7 @@ pub(super) struct Session {
     batches: u64,
     pub(super) rewritten: Rewritten,
     /// Ids that the source has priced, when a read of it has all of them.
-    pub(super) priced: HashSet<String>,
+    pub(super) priced: HashSet<CompactString>,
 }
 
 impl Session {

@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::Duration;
 
+use compact_str::CompactString;
 use kasparro_core::secret::Secret;
 use kasparro_core::store::csv_file::FileState;
 use kasparro_core::store::drift::NewDrift;
@@ -93,7 +94,7 @@ impl Assignment {
         &self,
         tally: &mut Tally,
         rewritten: &mut Rewritten,
-        priced: &mut HashSet<String>,
+        priced: &mut HashSet<CompactString>,
     ) -> Result<Ended, SourceError> {
         let registration = super::registration(&self.name)?;
         let Some(mut session) = Session::open(self)? else { return Ok(Ended::Skipped) };
@@ -205,14 +206,14 @@ impl Assignment {
 }
 
 /// The ids of a batch; those of refused records too, as far as they can be read: what is refused is not missing.
-fn ids(normalised: &Normalised) -> impl Iterator<Item = String> {
+fn ids(normalised: &Normalised) -> impl Iterator<Item = CompactString> {
     #[derive(serde::Deserialize)]
     struct Named {
         id: String,
     }
     let refused = normalised.rejects.iter();
-    let refused =
-        refused.filter_map(|reject| serde_json::from_slice::<Named>(&reject.raw).ok().map(|named| named.id));
+    let refused = refused
+        .filter_map(|reject| serde_json::from_slice::<Named>(&reject.raw).ok().map(|named| named.id.into()));
     normalised.records.iter().map(|record| record.crypto_id.clone()).chain(refused)
 }
 

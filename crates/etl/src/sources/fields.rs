@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, NaiveDate, SubsecRound, TimeDelta, Utc};
+use compact_str::CompactString;
 use kasparro_core::decimal::DecimalError;
 use kasparro_core::store::layout::{Format, Layout, Origin};
 use kasparro_core::{Decimal, Reject, RejectCode};
@@ -62,6 +63,16 @@ pub(crate) fn layout(taken: &[Taken]) -> Layout {
 /// Longest id, name or symbol in bytes. The longest real id has 100 characters, the longest name 100.
 pub(crate) const MAX_TEXT_BYTES: usize = 512;
 
+/// What a JSON text says; `None` when its escapes cannot be read.
+fn unquoted(json: &str) -> Option<CompactString> {
+    let plain = json.strip_prefix('"')?.strip_suffix('"')?;
+    if plain.contains('\\') {
+        serde_json::from_str::<String>(json).ok().map(Into::into)
+    } else {
+        Some(plain.into())
+    }
+}
+
 /// A field of a JSON object, raw, with its name for messages.
 #[derive(Clone, Copy)]
 pub(crate) struct Field<'a> {
@@ -85,13 +96,12 @@ impl<'a> Field<'a> {
     }
 
     /// A text; `None` when absent or null. As sent, not trimmed.
-    pub(crate) fn text(&self) -> Result<Option<String>, Refusal> {
+    pub(crate) fn text(&self) -> Result<Option<CompactString>, Refusal> {
         let Some(json) = self.present() else { return Ok(None) };
         if !json.starts_with('"') {
             return Err(self.refuse(RejectCode::MalformedRecord, "not a text"));
         }
-        let text: String = serde_json::from_str(json)
-            .map_err(|_| self.refuse(RejectCode::InvalidText, "unreadable text"))?;
+        let text = unquoted(json).ok_or_else(|| self.refuse(RejectCode::InvalidText, "unreadable text"))?;
         if text.contains('\0') {
             return Err(self.refuse(RejectCode::InvalidText, "text with a NUL"));
         }
@@ -104,14 +114,12 @@ impl<'a> Field<'a> {
     /// A number, as a JSON number or as a text that holds one; `None` when absent, null or an empty text.
     pub(crate) fn number(&self) -> Result<Option<Decimal>, Refusal> {
         let Some(json) = self.present() else { return Ok(None) };
-        let text = match json.as_bytes().first() {
-            Some(b'"') => Cow::Owned(self.text()?.unwrap_or_default()),
-            _ => Cow::Borrowed(json),
-        };
+        let quoted = if json.starts_with('"') { self.text()? } else { None };
+        let text = quoted.as_deref().unwrap_or(json);
         if text.is_empty() {
             return Ok(None);
         }
-        match Decimal::parse(&text) {
+        match Decimal::parse(text) {
             Ok(number) => Ok(Some(number)),
             Err(DecimalError::Malformed) => Err(self.refuse(RejectCode::InvalidNumber, "not a number")),
             Err(DecimalError::OutOfRange) => {

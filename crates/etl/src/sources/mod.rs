@@ -138,9 +138,9 @@ mod tests {
                     source.normalise(&batch).unwrap().records.pop().unwrap()
                 };
                 let text = |record: &kasparro_core::MarketRecord| match origin.field.as_str() {
-                    "crypto_id" => Some(record.crypto_id.clone()),
-                    "crypto_name" => record.crypto_name.clone(),
-                    "symbol" => record.symbol.clone(),
+                    "crypto_id" => Some(record.crypto_id.to_string()),
+                    "crypto_name" => record.crypto_name.as_ref().map(ToString::to_string),
+                    "symbol" => record.symbol.as_ref().map(ToString::to_string),
                     "observed_at" => record.observed_at.map(|time| time.to_rfc3339()),
                     "rank" => record.values.rank.map(|rank| rank.to_string()),
                     figure => {

@@ -4,8 +4,12 @@ use kasparro_core::Reject;
 
 use super::records::{BOM, Records, is_blank};
 use super::row::RowReader;
+use super::scanner::line_ends;
 use crate::failure::{FailureKind, SourceError};
 use crate::source::{Normalised, Provenance, RawBatch};
+
+/// Bytes of a short record.
+const SHORT_RECORD: usize = 32;
 
 /// Reads every row of the chunk; rows of empty cells are none.
 ///
@@ -25,6 +29,9 @@ pub(super) fn normalise(batch: &RawBatch) -> Result<Normalised, SourceError> {
     }
     let reader = RowReader::new(layout, batch.fetched_at);
     let (mut normalised, mut position) = (Normalised::default(), 0);
+    // As a rule there is a record on every line, and it is not shorter than this; lines may be empty, though.
+    let lines = usize::try_from(line_ends(content)).unwrap_or(0) + 1;
+    normalised.records.reserve_exact(lines.min(content.len() / SHORT_RECORD + 1));
     while let Some(row) = records.next().map_err(unreadable)? {
         if is_blank(row) {
             continue;

@@ -2,6 +2,7 @@
 
 use ::csv::ByteRecord;
 use chrono::{DateTime, TimeDelta, Utc};
+use compact_str::CompactString;
 use kasparro_core::{Decimal, MarketRecord, RejectCode, Values};
 
 use super::layout::Layout;
@@ -87,7 +88,7 @@ impl<'l> RowReader<'l> {
         Ok(())
     }
 
-    fn crypto_id(&self, id: &str, name: &str, symbol: &str) -> Result<String, Flaw> {
+    fn crypto_id(&self, id: &str, name: &str, symbol: &str) -> Result<CompactString, Flaw> {
         let coin = &self.layout.coin;
         let crypto_id = coin.crypto_id(id, name, symbol);
         let column = coin.id.or(coin.name).or(coin.symbol);
@@ -102,7 +103,7 @@ impl<'l> RowReader<'l> {
             );
             return Err(Flaw { code: RejectCode::TextTooLong, column, message });
         }
-        Ok(crypto_id.into_owned())
+        Ok(CompactString::from(crypto_id))
     }
 
     fn time(&self, row: &ByteRecord) -> Result<Option<DateTime<Utc>>, Flaw> {
@@ -238,8 +239,8 @@ fn check_text(row: &ByteRecord) -> Result<(), Flaw> {
     }
 }
 
-fn some_text(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
+fn some_text(text: &str) -> Option<CompactString> {
+    (!text.is_empty()).then(|| text.into())
 }
 
 /// A cell for a message: short, in quotes, without control characters.

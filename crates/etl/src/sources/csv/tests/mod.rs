@@ -45,7 +45,7 @@ impl Run {
     }
 
     fn ids(&self) -> Vec<String> {
-        self.records().into_iter().map(|record| record.crypto_id).collect()
+        self.records().into_iter().map(|record| record.crypto_id.into()).collect()
     }
 
     /// The states as the loader would store them, after those that were stored before.
