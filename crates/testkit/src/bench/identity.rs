@@ -212,6 +212,7 @@ impl Lists {
             &all.iter().filter(held_out).copied().collect::<Vec<_>>(),
             outcome,
         );
+        self.rank(outcome);
         let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
         let (mut wrong, mut missing) = (Vec::new(), Vec::new());
         for (id, right) in &self.truth {
@@ -232,6 +233,25 @@ impl Lists {
         if missing.len() > MOST_LISTED {
             println!("  ... and {} more", missing.len() - MOST_LISTED);
         }
+    }
+
+    /// How many of the first hundred have both vendors, and which have not.
+    fn rank(&self, outcome: &Outcome) {
+        let ranks =
+            self.coinpaprika.iter().filter_map(|coin| Some((coin["rank"].as_u64()?, coin["id"].as_str()?)));
+        let mut first: Vec<(u64, &str)> = ranks.filter(|(rank, _)| (1..=100).contains(rank)).collect();
+        first.sort_unstable();
+        let alone: Vec<&str> =
+            first.iter().map(|(_, id)| *id).filter(|id| !outcome.linked.contains_key(*id)).collect();
+        println!(
+            "  {} of the first {} coins have both vendors; {}",
+            first.len() - alone.len(),
+            first.len(),
+            match &alone[..] {
+                [] => "none is alone".to_owned(),
+                alone => format!("alone: {}", alone.join(", ")),
+            }
+        );
     }
 
     fn score(&self, what: &str, ids: &[&String], outcome: &Outcome) {
