@@ -86,8 +86,8 @@ $(VENV)/installed: $(CONTRACT)/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
-.PHONY: bench bench-etl bench-identity bench-api
-bench: bench-etl bench-identity bench-api ## every benchmark: ratios of medians, both sides in one run (takes minutes)
+.PHONY: bench bench-etl bench-identity bench-api bench-history
+bench: bench-etl bench-identity bench-api bench-history ## every benchmark: ratios of medians, both sides in one run (takes minutes)
 
 bench-etl: build ## the loader beside psql (ARGS='--runs 1' for a quick look, '--growth' for 20 times the rows too)
 	@$(TARGET)/release/kasparro-bench --part etl $(ARGS)
@@ -97,6 +97,9 @@ bench-identity: build ## which coins are one: precision and recall against recor
 
 bench-api: build ## the service beside a fixed body, pgbench and COPY; needs wrk (ARGS='--runs 1 --seconds 1')
 	@$(TARGET)/release/kasparro-bench --part api $(ARGS)
+
+bench-history: build ## a day of one coin among 10,000,000 observations (takes 4 GB of disk)
+	@$(TARGET)/release/kasparro-bench --part history $(ARGS)
 
 .PHONY: up down logs
 up: docker/secrets/database_url ## build and start everything in containers, loading hourly

@@ -10,7 +10,7 @@ use diesel::sql_types::{Array, BigInt, Integer, Nullable, Numeric, SmallInt, Tim
 
 use super::listed::Observation;
 use super::page::Order;
-use super::selection::{COLUMNS, NAMED_COLUMNS, NAMES};
+use super::selection::{COLUMNS, NAMED_COLUMNS, NAMES_BY_KEY};
 use super::statement::Statement;
 use crate::Decimal;
 
@@ -147,7 +147,7 @@ fn page_statement(range: &Range, order: Order, behind: Option<Place>, limit: i64
     let cut = format!("{after} order by o.observed_at {direction} limit $6");
     let sql = PAGE
         .replace("{named}", NAMED_COLUMNS)
-        .replace("{names}", NAMES)
+        .replace("{names}", NAMES_BY_KEY)
         .replace("{inner}", &inner(range, &cut))
         .replace("{direction}", direction);
     let statement = bound(Statement::new(sql), range).bind::<BigInt, _>(limit);

@@ -7,6 +7,7 @@ use diesel::sql_types::{Array, Double, Integer, Nullable, SmallInt, Text, Timest
 use chrono::{DateTime, Utc};
 
 use super::listed::Observation;
+use super::statement::Statement;
 
 /// One coin of one source as a member of its asset, with its newest observation.
 #[derive(Clone, Debug, QueryableByName)]
@@ -46,22 +47,34 @@ select l.coin_id, l.observed_at, l.batch_id, b.created_at, s.name as data_source
        l.rank, l.price_usd, l.market_cap_usd, l.volume_24h_usd, l.change_24h_percent, l.circulating_supply,
        l.total_supply, l.max_supply, a.slug as asset_slug, a.asset_id, a.slug, a.name as asset_name, a.symbol as asset_symbol, k.method,
        k.confidence, k.created_at as linked_at, l.source_id
-  from asset_links k
+  from asset_links k {joined}
+ where k.ended_at is null{which}
+ order by k.asset_id, s.name, l.coin_id";
+
+/// For every link.
+const JOINED: &str = "
   join assets a using (asset_id)
   join coin_latest l using (coin_id)
   join coins c using (coin_id)
   join coin_labels n using (label_id)
   join data_sources s on s.source_id = l.source_id
-  join etl_batches b on b.batch_id = l.batch_id
- where k.ended_at is null{which}
- order by k.asset_id, s.name, l.coin_id";
+  join etl_batches b on b.batch_id = l.batch_id";
+
+/// For a few links: each looked up by its keys, whatever the plan takes their number for.
+const LOOKED_UP: &str = "
+ cross join lateral (select * from assets a where a.asset_id = k.asset_id offset 0) a
+ cross join lateral (select * from coin_latest l where l.coin_id = k.coin_id offset 0) l
+ cross join lateral (select * from coins c where c.coin_id = k.coin_id offset 0) c
+ cross join lateral (select * from coin_labels n where n.label_id = l.label_id offset 0) n
+ cross join lateral (select * from data_sources s where s.source_id = l.source_id offset 0) s
+ cross join lateral (select * from etl_batches b where b.batch_id = l.batch_id offset 0) b";
 
 /// The members of every asset, those of one asset together.
 ///
 /// # Errors
 /// What the database says.
 pub fn all(connection: &mut PgConnection) -> QueryResult<Vec<Member>> {
-    sql_query(MEMBERS.replace("{which}", "")).load(connection)
+    sql_query(MEMBERS.replace("{joined}", JOINED).replace("{which}", "")).load(connection)
 }
 
 /// The members of some assets, those of one asset together.
@@ -69,9 +82,8 @@ pub fn all(connection: &mut PgConnection) -> QueryResult<Vec<Member>> {
 /// # Errors
 /// What the database says.
 pub fn members(connection: &mut PgConnection, asset_ids: &[i32]) -> QueryResult<Vec<Member>> {
-    sql_query(MEMBERS.replace("{which}", " and k.asset_id = any($1)"))
-        .bind::<Array<Integer>, _>(asset_ids)
-        .load(connection)
+    let sql = MEMBERS.replace("{joined}", LOOKED_UP).replace("{which}", " and k.asset_id = any($1)");
+    Statement::new(sql).bind::<Array<Integer>, _>(asset_ids.to_vec()).load(connection)
 }
 
 /// An asset that a text may mean.
@@ -91,20 +103,19 @@ pub struct Meant {
 /// # Errors
 /// What the database says.
 pub fn meant(connection: &mut PgConnection, id: &str) -> QueryResult<Vec<Meant>> {
-    let by_slug: Vec<Meant> = sql_query(
+    let statement = |sql: &str| Statement::new(sql.to_owned()).bind::<Text, _>(id.to_owned());
+    let by_slug: Vec<Meant> = statement(
         "with recursive way as (select asset_id, slug, merged_into from assets where slug = $1 \
          union select a.asset_id, a.slug, a.merged_into from way join assets a on a.asset_id = way.merged_into) \
          select asset_id, slug from way where merged_into is null",
     )
-    .bind::<Text, _>(id)
     .load(connection)?;
     if !by_slug.is_empty() {
         return Ok(by_slug);
     }
-    sql_query(
+    statement(
         "select distinct a.asset_id, a.slug from coins c join asset_links k using (coin_id) join assets a using (asset_id) \
           where c.crypto_id = $1 and k.ended_at is null order by a.slug",
     )
-    .bind::<Text, _>(id)
     .load(connection)
 }

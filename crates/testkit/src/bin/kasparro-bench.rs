@@ -16,8 +16,9 @@ struct Arguments {
     /// Snapshots of each coin.
     #[arg(long, default_value_t = 100)]
     times: u64,
-    /// What to measure: everything, the loader (etl), which coins are one (identity), or the service (api).
-    #[arg(long, default_value = "all", value_parser = ["all", "etl", "identity", "api"])]
+    /// What to measure: everything, the loader (etl), which coins are one (identity), the service (api), or a day of a coin
+    /// among ten times as many observations (history).
+    #[arg(long, default_value = "all", value_parser = ["all", "etl", "identity", "api", "history"])]
     part: String,
     /// Seconds that each load of the service lasts.
     #[arg(long, default_value_t = 3)]
@@ -52,10 +53,14 @@ fn main() -> ExitCode {
         if wanted("identity") {
             identity::run_all(&plan.etl, &plan.folder)?;
         }
+        let Plan { coins, times, runs, etl, folder, .. } = plan;
+        let programs = etl.parent().map(PathBuf::from).unwrap_or_default();
+        let service = api::Plan { coins, times, runs, seconds: arguments.seconds, programs, folder };
         if wanted("api") {
-            let Plan { coins, times, runs, etl, folder, .. } = plan;
-            let programs = etl.parent().map(PathBuf::from).unwrap_or_default();
-            api::run_all(&api::Plan { coins, times, runs, seconds: arguments.seconds, programs, folder })?;
+            api::run_all(&service)?;
+        }
+        if wanted("history") {
+            api::run_history(&service)?;
         }
         Ok(())
     };

@@ -19,7 +19,7 @@ use diesel::sql_types::{Array, BigInt, Integer, Text};
 
 use super::listed::Observation;
 pub use super::selection::{AmountColumn, Bounds, Scope, Selection};
-use super::selection::{COLUMNS, NAMED_COLUMNS};
+use super::selection::{COLUMNS, NAMED_COLUMNS, NAMES_BY_KEY};
 use super::statement::{Statement, with_custom_plan};
 use crate::Decimal;
 
@@ -184,16 +184,6 @@ const NAMED: &str = "select {named}, (select sum(batch_number)::bigint from data
 const COINS: &str =
     "select p.coin_id from ({rows}) p join etl_batches b on b.batch_id = p.batch_id order by {sorted}";
 
-/// What [`NAMED_COLUMNS`] are looked up in, row by row. A plan that does not know the limit takes a page for a tenth of
-/// the table, and would read every coin, label and link for it; `offset 0` leaves it no other way than the keys.
-const LOOKED_UP: &str = "\
-     cross join lateral (select c.crypto_id from coins c where c.coin_id = p.coin_id offset 0) c \
-     cross join lateral (select s.name from data_sources s where s.source_id = p.source_id offset 0) s \
-     cross join lateral (select l.crypto_name, l.symbol from coin_labels l where l.label_id = p.label_id offset 0) l \
-     cross join lateral (select b.created_at from etl_batches b where b.batch_id = p.batch_id offset 0) b \
-     left join lateral (select a.slug from asset_links x join assets a on a.asset_id = x.asset_id \
-                         where x.coin_id = p.coin_id and x.ended_at is null offset 0) a on true";
-
 fn statement(query: &PageQuery, shown: &str) -> Statement {
     let (rows, sorted) = match &query.sort {
         Sort::Created(after) => (created::rows(query, after.is_some()), created::SORTED.to_owned()),
@@ -204,7 +194,7 @@ fn statement(query: &PageQuery, shown: &str) -> Statement {
     };
     let sql = shown
         .replace("{named}", NAMED_COLUMNS)
-        .replace("{names}", LOOKED_UP)
+        .replace("{names}", NAMES_BY_KEY)
         .replace("{rows}", &rows)
         .replace("{sorted}", &sorted)
         .replace("{selected}", &query.selection.rows())

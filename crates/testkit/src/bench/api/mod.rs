@@ -3,6 +3,7 @@
 //!
 //! Needs `wrk`, and the server's `pgbench` and `psql`.
 
+mod history;
 mod load;
 mod pages;
 mod service;
@@ -52,11 +53,23 @@ const POOL: usize = 4;
 pub fn run_all(plan: &Plan) -> Result<()> {
     run(Command::new("sh").args(["-c", "command -v wrk"]))
         .context("wrk is missing: install the package `wrk` of the distribution")?;
+    on_cluster(plan, |cluster| Bench::prepare(plan, cluster)?.all())
+}
+
+/// Asks for a day of a coin among ten times as many observations.
+///
+/// # Errors
+/// When a program fails, or is missing.
+pub fn run_history(plan: &Plan) -> Result<()> {
+    on_cluster(plan, |cluster| history::measure(plan, cluster))
+}
+
+fn on_cluster(plan: &Plan, work: impl FnOnce(&Cluster) -> Result<()>) -> Result<()> {
     let _ = fs::remove_dir_all(&plan.folder);
     fs::create_dir_all(&plan.folder)?;
     let server = plan.folder.join("postgres");
     let cluster = kasparro_localpg::start(&Settings { directory: server.clone(), durable: true })?;
-    let result = Bench::prepare(plan, &cluster).and_then(|bench| bench.all());
+    let result = work(&cluster);
     Cluster::remove(&server)?;
     fs::remove_dir_all(&plan.folder)?;
     result

@@ -66,11 +66,19 @@ fn filled(sql: &str, values: &str) -> String {
     let mut pairs: Vec<(&str, &str)> =
         values.split(", $").filter_map(|pair| pair.trim_start_matches('$').split_once(" = ")).collect();
     pairs.reverse();
-    pairs.iter().fold(sql.to_owned(), |sql, (number, value)| {
-        let typed =
-            if value.starts_with("'{") { format!("{value}::smallint[]") } else { (*value).to_owned() };
-        sql.replace(&format!("${number}"), &typed)
-    })
+    pairs
+        .iter()
+        .fold(sql.to_owned(), |sql, (number, value)| sql.replace(&format!("${number}"), &typed(value)))
+}
+
+/// A value with its type where that is not clear from its place: lists of keys, and times.
+fn typed(value: &str) -> String {
+    let is_time = value.len() > 12 && value.starts_with("'20") && value[5..].starts_with('-');
+    match value {
+        list if list.starts_with("'{") => format!("{list}::integer[]"),
+        time if is_time => format!("{time}::timestamptz"),
+        value => value.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -83,6 +91,6 @@ mod tests {
                    \t  $2 limit $10\n\
                    2026-11-25 03:00:00 UTC [1] kasparro-api DETAIL:  Parameters: $1 = '{1,2}', $2 = NULL, $10 = '5'\n\
                    2026-11-25 03:00:00 UTC [2] psql LOG:  execute x: select 9\n";
-        assert_eq!(parse(log), ["select '{1,2}'::smallint[], NULL limit '5'"]);
+        assert_eq!(parse(log), ["select '{1,2}'::integer[], NULL limit '5'"]);
     }
 }
