@@ -94,7 +94,7 @@ fn d3_a_session_that_is_ended_in_the_middle_of_a_batch_writes_it_again() {
         let relay = PostgresProxy::start(world.database.url()).unwrap();
         // The control connection commits before there is anything to load.
         world.simulator.fault(Route::CoingeckoMarkets, Fault::hold()).once();
-        let run = world.etl_at(&relay.url()).spawn();
+        let run = world.etl_at(&relay.url()).variable("ETL_DATABASE_WAIT_SECONDS", "100").spawn();
         assert!(world.simulator.wait_for_requests(Route::CoingeckoMarkets, 1, LONG));
         relay.hold_text(words);
         world.simulator.release();

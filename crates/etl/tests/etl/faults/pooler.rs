@@ -14,7 +14,11 @@ const LONG: Duration = Duration::from_secs(120);
 
 /// The program, told that there is a pooler.
 fn pooled(world: &World, pooler: &Pooler) -> Program {
-    world.etl_at(&pooler.url(world.database.name())).variable("DB_STATEMENT_CACHE", "off")
+    // Twenty runs may wait for each other behind a few sessions.
+    world
+        .etl_at(&pooler.url(world.database.name()))
+        .variable("DB_STATEMENT_CACHE", "off")
+        .variable("ETL_DATABASE_WAIT_SECONDS", "100")
 }
 
 #[test]
