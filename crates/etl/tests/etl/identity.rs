@@ -228,3 +228,24 @@ fn nothing_new_writes_nothing() {
     world.run("coinpaprika,coingecko");
     assert_eq!(number(&mut world.database.connect(), version), before);
 }
+
+#[test]
+fn a_source_that_is_alone_is_decided_anew_when_its_coins_or_names_change_and_not_when_prices_do() {
+    let case = Case::new(&[("a-a", "A", "A", 1.0)], &[]);
+    let decided = |coins: &[Row<'_>]| {
+        case.serve(coins, &[]);
+        case.world.run("coinpaprika");
+        let decisions = "select batch_number from data_sources where name = 'assets'";
+        number(&mut case.world.database.connect(), decisions)
+    };
+    let first = decided(&[("a-a", "A", "A", 1.0)]);
+    assert_eq!(decided(&[("a-a", "A", "A", 2.0)]), first, "a price");
+    assert_eq!(decided(&[("a-a", "A", "Other", 2.0)]), first + 1, "a name");
+    assert_eq!(decided(&[("a-a", "A", "A", 2.0)]), first + 2, "a name that it had before");
+    assert_eq!(decided(&[("a-a", "A", "A", 2.0), ("b-b", "B", "B", 2.0)]), first + 3, "a coin");
+    case.serve(&[], &[("x", "A", "A", 2.0)]);
+    case.world.run("coingecko");
+    let decisions = "select batch_number from data_sources where name = 'assets'";
+    assert_eq!(number(&mut case.world.database.connect(), decisions), first + 4, "another source");
+    assert_eq!(decided(&[("a-a", "A", "A", 3.0), ("b-b", "B", "B", 2.0)]), first + 5, "a price among two");
+}
