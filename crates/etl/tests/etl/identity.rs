@@ -18,21 +18,21 @@ fn market((id, symbol, name, price): (&str, &str, &str, f64)) -> Value {
             "max_supply": null, "last_updated": TIME })
 }
 
-type Row<'a> = (&'a str, &'a str, &'a str, f64);
+pub(crate) type Row<'a> = (&'a str, &'a str, &'a str, f64);
 
 /// Both vendors with these coins.
-struct Case {
-    world: World,
+pub(crate) struct Case {
+    pub(crate) world: World,
 }
 
 impl Case {
-    fn new(coinpaprika: &[Row<'_>], coingecko: &[Row<'_>]) -> Self {
+    pub(crate) fn new(coinpaprika: &[Row<'_>], coingecko: &[Row<'_>]) -> Self {
         let case = Self { world: World::with(Universe::new(1).coins(1)) };
         case.serve(coinpaprika, coingecko);
         case
     }
 
-    fn serve(&self, coinpaprika: &[Row<'_>], coingecko: &[Row<'_>]) {
+    pub(crate) fn serve(&self, coinpaprika: &[Row<'_>], coingecko: &[Row<'_>]) {
         let list = |rows: Vec<Value>| json!(rows).to_string();
         let simulator = &self.world.simulator;
         simulator
@@ -55,11 +55,11 @@ impl Case {
         simulator.serve_body(Route::CoingeckoList, json!(entries.collect::<Vec<_>>()).to_string());
     }
 
-    fn load(&self) {
+    pub(crate) fn load(&self) {
         self.load_with(&[]);
     }
 
-    fn load_with(&self, variables: &[(&str, &str)]) {
+    pub(crate) fn load_with(&self, variables: &[(&str, &str)]) {
         let program = self.world.etl().arguments(["run", "--sources", "coinpaprika,coingecko"]);
         let output =
             variables.iter().fold(program, |program, (name, value)| program.variable(name, value)).run();
@@ -73,7 +73,7 @@ impl Case {
     }
 
     /// The assets with several members, as `id+id method`.
-    fn linked(&self) -> Vec<String> {
+    pub(crate) fn linked(&self) -> Vec<String> {
         texts(
             &mut self.world.database.connect(),
             "select string_agg(c.crypto_id, '+' order by c.crypto_id) || ' ' || max(nullif(l.method, 'own')) \
@@ -81,7 +81,7 @@ impl Case {
         )
     }
 
-    fn states(&self) -> Vec<String> {
+    pub(crate) fn states(&self) -> Vec<String> {
         texts(
             &mut self.world.database.connect(),
             "select c.crypto_id || ' ' || s.state from coin_states s join coins c using (coin_id) where s.until is null order by 1",

@@ -9,6 +9,7 @@ mod drift;
 mod faults;
 mod files;
 mod identity;
+mod identity_cases;
 mod incremental;
 mod leases;
 mod politeness;

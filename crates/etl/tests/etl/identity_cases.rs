@@ -1,0 +1,120 @@
+//! More hard cases of identity: bridged coins, ids that migrate, coins of a file, and a death in the middle.
+
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use kasparro_testkit::process::Signal;
+use kasparro_testkit::proxy::PostgresProxy;
+use kasparro_testkit::simulator::{Response, Route};
+use serde_json::json;
+
+use crate::identity::Case;
+use crate::support::{check_invariants, number, texts};
+
+const LONG: Duration = Duration::from_secs(120);
+
+/// One id of CoinPaprika has an address on every chain, CoinGecko a coin of its own for each bridge.
+#[test]
+fn a_coin_is_not_its_bridged_forms_although_their_addresses_are_listed_as_its_own() {
+    let case = Case::new(
+        &[("dai-dai", "DAI", "Dai", 1.0)],
+        &[
+            ("dai", "dai", "Dai", 1.0),
+            ("polygon-pos-bridged-dai", "dai", "Polygon PoS Bridged DAI (Polygon POS)", 1.0),
+            ("l2-standard-bridged-dai-base", "dai", "L2 Standard Bridged DAI (Base)", 1.0),
+        ],
+    );
+    let simulator = &case.world.simulator;
+    simulator
+        .serve_body(Route::CoinpaprikaCoins, json!([{ "id": "dai-dai", "is_active": true }]).to_string());
+    simulator.serve_body(Route::CoinpaprikaPlatforms, "[\"eth-ethereum\", \"matic-polygon\", \"base-base\"]");
+    let chains = [("eth-ethereum", "0xd1"), ("matic-polygon", "0xd2"), ("base-base", "0xd3")];
+    for (chain, address) in chains {
+        let list = json!([{ "id": "dai-dai", "address": address, "type": "ERC20" }]);
+        simulator.serve_at(&format!("/coinpaprika/v1/contracts/{chain}"), Response::json(list.to_string()));
+    }
+    let coin = |id: &str, name: &str, chain: &str, address: &str| json!({ "id": id, "symbol": "dai", "name": name, "platforms": { chain: address } });
+    let list = json!([
+        coin("dai", "Dai", "ethereum", "0xd1"),
+        coin("polygon-pos-bridged-dai", "Polygon PoS Bridged DAI (Polygon POS)", "polygon-pos", "0xd2"),
+        coin("l2-standard-bridged-dai-base", "L2 Standard Bridged DAI (Base)", "base", "0xd3"),
+    ]);
+    simulator.serve_body(Route::CoingeckoList, list.to_string());
+    case.load_with(&[("LISTINGS_EVERY", "24h")]);
+    let linked = case.linked();
+    assert_eq!(linked.len(), 1, "{linked:?}");
+    assert!(linked[0].starts_with("dai+dai-dai "), "{linked:?}");
+}
+
+#[test]
+fn an_id_that_migrates_is_told_and_keeps_its_asset() {
+    let other = [("other", "oth", "Other", 1.0)];
+    let case = Case::new(&[("old-coin", "OLD", "Coin", 1.0)], &other);
+    case.load();
+    let asset = "select a.slug from assets a join asset_links l using (asset_id) join coins c using (coin_id) \
+                  where c.crypto_id = 'old-coin' and l.ended_at is null";
+    let before = texts(&mut case.world.database.connect(), asset);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("links.csv");
+    std::fs::write(
+        &file,
+        "verdict,source,crypto_id,other_source,other_id,note\nmigrated,coinpaprika,old-coin,coinpaprika,new-coin,\n",
+    )
+    .unwrap();
+    case.serve(&[("new-coin", "NEW", "Coin", 1.0)], &other);
+    case.load_with(&[("ASSET_LINKS_PATH", file.to_str().unwrap())]);
+    assert_eq!(case.states(), ["new-coin active", "old-coin migrated", "other active"]);
+    let connection = &mut case.world.database.connect();
+    let to = "select migrated_to from coin_states where until is null and state = 'migrated'";
+    assert_eq!(texts(connection, to), ["new-coin"]);
+    assert_eq!(texts(connection, asset), before, "an asset id is never given away");
+    check_invariants(connection);
+}
+
+#[test]
+fn coins_of_a_file_are_those_of_the_vendors() {
+    let case =
+        Case::new(&[("btc-bitcoin", "BTC", "Bitcoin", 90_000.0)], &[("bitcoin", "btc", "Bitcoin", 90_010.0)]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("prices.csv");
+    std::fs::write(
+        &file,
+        "id,name,symbol,price_usd,last_updated\nmine-1,Bitcoin,btc,90005,2026-01-15T12:00:00Z\n\
+         mine-2,Unheard Of,UNH,1,2026-01-15T12:00:00Z\n",
+    )
+    .unwrap();
+    let output = case
+        .world
+        .etl()
+        .variable("CSV_FILE_PATH", file.to_str().unwrap())
+        .arguments(["run", "--sources", "coinpaprika,coingecko,csv"])
+        .run();
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+    assert_eq!(case.linked(), ["bitcoin+btc-bitcoin+mine-1 name"]);
+}
+
+#[test]
+fn a_resolution_that_is_killed_leaves_nothing_and_the_next_one_does_it() {
+    let case = Case::new(&[("abc-alpha", "ABC", "Alpha", 1.0)], &[("alpha", "abc", "Alpha", 1.0)]);
+    for words in
+        ["insert into coin_states", "with wanted as materialized", "insert into asset_links", "COMMIT"]
+    {
+        let connection = &mut case.world.database.connect();
+        case.load();
+        let undo = "truncate asset_links, asset_reviews, coin_states, assets; \
+                    update etl_checkpoints set cursor = '{}' where source = 'assets'";
+        connection.batch_execute(undo).unwrap();
+        let relay = PostgresProxy::start(case.world.database.url()).unwrap();
+        relay.hold_text(words);
+        let run = case.world.etl_at(&relay.url()).arguments(["resolve"]).spawn();
+        assert!(relay.wait_held(LONG), "{words}");
+        run.signal(Signal::KILL);
+        run.wait(LONG);
+        drop(relay);
+        assert_eq!(number(connection, "select count(*) from asset_links"), 0, "{words}");
+        let output = case.world.etl().arguments(["resolve"]).run();
+        assert_eq!(output.code, 0, "{words}: {}{}", output.stdout, output.stderr);
+        assert_eq!(case.linked(), ["abc-alpha+alpha name"], "{words}");
+        check_invariants(connection);
+    }
+}
