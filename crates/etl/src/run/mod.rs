@@ -98,6 +98,23 @@ struct Launch {
     /// Epoch of each lease that is held.
     epochs: BTreeMap<String, i64>,
     report: Report,
+    /// What the control connection broke over: recorded at the end, when there may be a server again.
+    unclosed: Vec<SourceEnd>,
+}
+
+/// The end of a source as it is recorded.
+struct SourceEnd {
+    name: String,
+    status: &'static str,
+    /// Kind and message.
+    failure: Option<(&'static str, String)>,
+}
+
+impl SourceEnd {
+    fn of(outcome: &Outcome) -> Self {
+        let failure = outcome.failure().map(|error| (error.kind.as_str(), error.message.clone()));
+        Self { name: outcome.name.clone(), status: outcome.status(), failure }
+    }
 }
 
 impl Launch {
@@ -129,8 +146,19 @@ impl Launch {
         let (clock, run_id) = opened.map_err(|error| database::failure(&error))?;
         let settings = Arc::new(settings);
         let report = Report::new(run_id, task.dry_run);
-        let epochs = BTreeMap::new();
-        Ok(Self { settings, task, progress, database_url, control, cancel, clock, run_id, epochs, report })
+        Ok(Self {
+            settings,
+            task,
+            progress,
+            database_url,
+            control,
+            cancel,
+            clock,
+            run_id,
+            epochs: BTreeMap::new(),
+            report,
+            unclosed: Vec::new(),
+        })
     }
 
     fn finish(&mut self) -> Result<Report, SourceError> {
@@ -291,28 +319,39 @@ impl Launch {
 
     fn finish_source(&mut self, outcome: Outcome) {
         self.compare_with_last(&outcome);
-        let closed = self.close_source(&outcome);
-        if may_be_repeated(&closed)
-            && self.reconnect()
-            && let Err(error) = self.close_source(&outcome)
-        {
-            log::warn!(
-                "{}: the end could not be recorded: {}",
-                outcome.name,
-                database::failure(&error).message
-            );
+        let end = SourceEnd::of(&outcome);
+        let mut closed = self.close_source(&end);
+        if may_be_repeated(&closed) && self.reconnect() {
+            closed = self.close_source(&end);
+        }
+        if may_be_repeated(&closed) {
+            self.unclosed.push(end);
         }
         self.report.add(outcome);
     }
 
-    fn close_source(&mut self, outcome: &Outcome) -> QueryResult<()> {
+    fn close_source(&mut self, end: &SourceEnd) -> QueryResult<()> {
         let Some(run_id) = self.run_id else { return Ok(()) };
-        let failure = outcome.failure().map(|error| (error.kind.as_str(), error.message.as_str()));
-        run::finish_source(&mut self.control, run_id, &outcome.name, outcome.status(), failure)?;
-        if let Some(epoch) = self.epochs.get(&outcome.name) {
-            lease::release(&mut self.control, &outcome.name, *epoch)?;
+        let failure = end.failure.as_ref().map(|(kind, message)| (*kind, message.as_str()));
+        run::finish_source(&mut self.control, run_id, &end.name, end.status, failure)?;
+        if let Some(epoch) = self.epochs.get(&end.name) {
+            lease::release(&mut self.control, &end.name, *epoch)?;
         }
         Ok(())
+    }
+
+    /// Records the ends that could not be recorded when they came.
+    fn close_unclosed(&mut self) {
+        let unclosed = std::mem::take(&mut self.unclosed);
+        if unclosed.is_empty() || !self.reconnect() {
+            return;
+        }
+        for end in unclosed {
+            if let Err(error) = self.close_source(&end) {
+                let message = database::failure(&error).message;
+                log::warn!("{}: the end could not be recorded: {message}", end.name);
+            }
+        }
     }
 
     /// Makes the partitions of the next month, so that its first batch does not have to. Not for files: months of theirs
@@ -357,6 +396,7 @@ impl Launch {
             }
         }
         let Some(run_id) = self.run_id else { return };
+        self.close_unclosed();
         if self.report.success() && self.task.kept.is_none() {
             self.make_room();
         }
