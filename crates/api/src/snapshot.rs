@@ -43,7 +43,7 @@ pub(crate) struct Snapshots {
 
 struct Kept {
     watch: Watch,
-    /// Reads of what is not kept, and of the overview.
+    /// Reads of answers about data that are not kept, and of the overview.
     answers_read: Coalesced<Outcome>,
     overviews_read: Coalesced<Result<Arc<Overview>, Problem>>,
     /// `None` where every answer is computed.
@@ -214,7 +214,7 @@ impl Snapshots {
     }
 
     /// Answers what the tables say at this moment, for what changes without the data, such as the record of runs.
-    /// `name` names route and parameters. Nothing is kept.
+    /// `name` tells its tag from those of other routes. Nothing is kept or shared.
     pub(crate) async fn at_once<F>(
         &self,
         request: &HttpRequest,
@@ -226,18 +226,13 @@ impl Snapshots {
     {
         let conditions = Conditions::of(request);
         note(request, Origin::Uncached);
-        let shared = name.clone();
-        let read = async |joinable: Joinable<Outcome>| {
-            let compute = move |connection: &mut Connection| {
-                joinable.begin();
-                let sources = version::sources(connection)?;
-                let rendered = query(connection, &sources)?;
-                Ok(Answer::new(Label::of_body(&name, rendered.body(), &sources), rendered))
-            };
-            self.database.read(compute).await.map(Arc::new)
+        let compute = move |connection: &mut Connection| {
+            let sources = version::sources(connection)?;
+            let rendered = query(connection, &sources)?;
+            Ok(Answer::new(Label::of_body(&name, rendered.body(), &sources), rendered))
         };
-        let answer = self.kept.answers_read.read(&shared, read).await?;
-        deliver(request, &conditions, None, &answer).await
+        let answer = self.database.read(compute).await?;
+        deliver(request, &conditions, None, &Arc::new(answer)).await
     }
 
     /// The overview as of a moment ago, or as of now.
