@@ -2,9 +2,8 @@
 //! over.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::ServiceResponse;
@@ -16,7 +15,7 @@ use crate::metrics::{InFlight, Metrics};
 use crate::request_id::RequestId;
 use crate::snapshot::Origin;
 
-/// What is written down about a request.
+/// A request whose answer is on its way to the client.
 pub(crate) struct Access {
     pub(crate) id: RequestId,
     pub(crate) method: Method,
@@ -25,7 +24,6 @@ pub(crate) struct Access {
     pub(crate) status: StatusCode,
     pub(crate) origin: Option<Origin>,
     pub(crate) begun: Instant,
-    pub(crate) metrics: Arc<Metrics>,
     pub(crate) in_flight: InFlight,
 }
 
@@ -48,11 +46,32 @@ impl Access {
         response
     }
 
-    /// Writes it down.
-    pub(crate) fn finish(self, bytes: u64, is_whole: bool) {
-        let took = self.begun.elapsed();
-        self.metrics.record(&self.method, self.route, self.status, took, bytes);
-        drop(self.in_flight);
+    fn finish(self, bytes: u64, is_whole: bool) {
+        let Self { id, method, route, status, origin, begun, in_flight } = self;
+        let took = begun.elapsed();
+        Finished { id: &id, method: &method, route, status, origin, took, bytes, is_whole }
+            .write(in_flight.metrics());
+    }
+}
+
+/// What is written down about a request.
+pub(crate) struct Finished<'r> {
+    pub(crate) id: &'r RequestId,
+    pub(crate) method: &'r Method,
+    pub(crate) route: &'static str,
+    pub(crate) status: StatusCode,
+    pub(crate) origin: Option<Origin>,
+    pub(crate) took: Duration,
+    /// Length of the body as it was sent.
+    pub(crate) bytes: u64,
+    /// Whether the client got all of it.
+    pub(crate) is_whole: bool,
+}
+
+impl Finished<'_> {
+    /// Writes it into the metrics and the log.
+    pub(crate) fn write(&self, metrics: &Metrics) {
+        metrics.record(self.method, self.route, self.status, self.took, self.bytes);
         // What supervisors ask every second would hide the rest.
         let is_probe = matches!(self.route, "/livez" | "/readyz" | "/metrics");
         let level = if is_probe { Level::Debug } else { Level::Info };
@@ -60,13 +79,13 @@ impl Access {
             target: "kasparro_api::access",
             level,
             request_id = self.id.as_str(),
-            method = known_method(&self.method),
+            method = known_method(self.method),
             route = self.route,
             status = self.status.as_u16(),
-            duration_ms = (took.as_secs_f64() * 1e6).round() / 1e3,
-            bytes,
+            duration_ms = self.took.as_micros() as f64 / 1e3,
+            bytes = self.bytes,
             cache = self.origin.map_or("none", Origin::name);
-            "{}", if is_whole { "answered" } else { "broken off" }
+            "{}", if self.is_whole { "answered" } else { "broken off" }
         );
     }
 }

@@ -13,7 +13,7 @@ const PERIOD: Duration = Duration::from_millis(20);
 
 /// How many bytes wait, at most: from there on whoever logs waits as well, so that a log that nobody takes costs no
 /// memory.
-const MOST_BYTES: usize = 256 * 1024;
+const MOST_BYTES: usize = 32 * 1024;
 
 /// Standard error, written to in large pieces. The copies are one.
 #[derive(Clone, Debug, Default)]

@@ -45,7 +45,11 @@ pub(crate) fn start(format: Format) -> LogSink {
                 hurried.hurry();
             }
             match format {
-                Format::Text => writeln!(out, "{}", log_line::text(Utc::now(), record)),
+                Format::Text => {
+                    let mut line = log_line::text(Utc::now(), record);
+                    line.push('\n');
+                    out.write_all(line.as_bytes())
+                }
                 Format::Json => {
                     serde_json::to_writer(&mut *out, &log_line::Object(Utc::now(), record))?;
                     writeln!(out)

@@ -49,6 +49,11 @@ impl InFlight {
         metrics.in_flight.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(metrics))
     }
+
+    /// Where it is counted.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0
+    }
 }
 
 impl Drop for InFlight {

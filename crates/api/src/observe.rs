@@ -1,6 +1,5 @@
 //! What happens around every request: its id, the body of a failure, and the headers that every answer has.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::body::BoxBody;
@@ -9,6 +8,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, web};
+use kasparro_core::log_line::push_thousandths;
 
 use crate::access::Access;
 use crate::edge::Edge;
@@ -74,7 +74,6 @@ pub(crate) async fn every_request(
         status: response.status(),
         origin,
         begun,
-        metrics: Arc::clone(&edge.metrics),
         in_flight,
     };
     if let Some(unread) = unread {
@@ -184,8 +183,9 @@ fn add_headers(edge: &Edge, id: &RequestId, headers: &mut HeaderMap) {
 
 /// How long the answer took in milliseconds, and whether it was kept.
 pub(crate) fn add_timing(took: Duration, origin: Option<Origin>, headers: &mut HeaderMap) {
-    let micros = took.as_micros();
-    let mut text = format!("app;dur={}.{:03}", micros / 1_000, micros % 1_000);
+    let mut text = String::with_capacity(48);
+    text.push_str("app;dur=");
+    push_thousandths(&mut text, took.as_micros().try_into().unwrap_or(u64::MAX));
     if let Some(origin) = origin {
         text.push_str(", cache;desc=");
         text.push_str(origin.name());

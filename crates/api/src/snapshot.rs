@@ -244,9 +244,10 @@ impl Snapshots {
         Ok(Arc::new(Known { overview, data: 0, revision: 0 }))
     }
 
-    /// Number of the overview of a moment ago; `None` where nothing is known.
-    pub(crate) fn revision(&self) -> Option<u64> {
-        self.cached().map(|(_, known)| known.revision)
+    /// Number of the overview of a moment ago; `None` where nothing is known or kept.
+    pub(crate) fn revision(&self, now: Instant) -> Option<u64> {
+        self.kept.answers.as_ref()?;
+        self.kept.watch.revision(now)
     }
 
     /// Whether the version of the data is known, so that answers can be kept.

@@ -59,6 +59,13 @@ impl Watch {
         (news.asked_at.elapsed() < FRESHNESS).then(|| Arc::clone(&news.known))
     }
 
+    /// The number of the overview that is known at that time, unless it is too old.
+    pub(crate) fn revision(&self, now: Instant) -> Option<u64> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let news = state.news.as_ref()?;
+        (now.saturating_duration_since(news.asked_at) < FRESHNESS).then_some(news.known.revision)
+    }
+
     /// Takes the answer to a question asked at that time. Returns whether the data is another than before.
     pub(crate) fn learn(&self, overview: Overview, asked_at: Instant) -> bool {
         let mut guard = self.state.write().unwrap_or_else(PoisonError::into_inner);

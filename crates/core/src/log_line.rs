@@ -113,6 +113,8 @@ impl<'kvs> VisitSource<'kvs> for Words<'_> {
         // The general way takes a multiple of the time, and a service writes a line for each request.
         if let Some(text) = value.to_borrowed_str() {
             line.push_str(text);
+        } else if let Some(thousandths) = value.to_u64().and_then(|number| number.checked_mul(1_000)) {
+            push_thousandths(line, thousandths);
         } else if let Some(thousandths) = value.to_f64().and_then(thousandths) {
             push_thousandths(line, thousandths);
         } else {
@@ -137,7 +139,7 @@ fn thousandths(number: f64) -> Option<u64> {
 }
 
 /// Appends a number of thousandths without zeros at its end: `1500` as `1.5`.
-fn push_thousandths(line: &mut String, thousandths: u64) {
+pub fn push_thousandths(line: &mut String, thousandths: u64) {
     let mut digits = [b'0'; 20];
     let (mut rest, mut begin) = (thousandths, digits.len());
     while rest > 0 || digits.len() - begin < 4 {
@@ -146,11 +148,12 @@ fn push_thousandths(line: &mut String, thousandths: u64) {
         rest /= 10;
     }
     let (whole, fraction) = digits[begin..].split_at(digits.len() - begin - 3);
-    line.extend(whole.iter().copied().map(char::from));
+    let mut push = |digits| line.push_str(str::from_utf8(digits).unwrap_or_default());
+    push(whole);
     if !thousandths.is_multiple_of(1_000) {
-        line.push('.');
-        line.extend(fraction.iter().copied().map(char::from));
-        line.truncate(line.trim_end_matches('0').len());
+        let shown = fraction.iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1);
+        push(b".");
+        push(&fraction[..shown]);
     }
 }
 

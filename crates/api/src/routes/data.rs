@@ -80,8 +80,7 @@ fn read(
     known: &[SourceState],
     (totals, orders): &(Totals, Orders),
 ) -> Result<(DataPage, Option<i64>), ReadError> {
-    let selection = query.filter.selection(connection, known)?;
-    let total = query.filter.total(&selection, connection, known, totals)?;
+    let (selection, total) = query.filter.select(connection, known, totals)?;
     let few = selection.is_few() || selection.bounds.is_some() && total <= FEW_ROWS;
     let mut rows = PageQuery {
         selection,

@@ -52,11 +52,7 @@ pub(crate) async fn export(
         canonical: serde_json::to_string(&("export", filter.rows(), filter.shape())).unwrap_or_default(),
         format: filter.format,
         shown: filter.shown(),
-        select: move |connection: &mut _, known: &[_]| {
-            let selection = filter.selection(connection, known)?;
-            let total = filter.total(&selection, connection, known, &totals)?;
-            Ok((selection, total))
-        },
+        select: move |connection: &mut _, known: &[_]| filter.select(connection, known, &totals),
     };
     exports.answer(&request, export).await
 }

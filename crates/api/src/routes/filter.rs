@@ -75,53 +75,50 @@ impl Filter {
         fields.into_iter().chain(format).collect()
     }
 
-    /// The same for the store.
-    pub(super) fn selection(
+    /// The same for the store, and how many rows there are, exactly: from the counters where these can tell; else counted
+    /// once for each version of the data.
+    pub(super) fn select(
         &self,
-        connection: &mut Connection,
-        known: &[SourceState],
-    ) -> Result<Selection, ReadError> {
-        let bounds = (!self.bound_pairs().is_empty()).then(|| self.bounds.clone());
-        Ok(Selection { scope: self.scope(connection, known)?, latest: self.latest, bounds })
-    }
-
-    fn scope(&self, connection: &mut Connection, known: &[SourceState]) -> Result<Scope, ReadError> {
-        let sources = self.source.as_deref().map(|names| sources::find_all(known, names)).transpose()?;
-        let ids: Vec<i16> =
-            sources.as_deref().unwrap_or_default().iter().map(|source| source.source_id).collect();
-        if self.crypto_id.is_some() || self.symbol.is_some() {
-            let filter = CoinFilter {
-                crypto_ids: self.crypto_id.as_deref(),
-                symbols: self.symbol.as_deref(),
-                source_ids: sources.is_some().then_some(&ids),
-            };
-            return Ok(Scope::Coins(latest::coin_ids(connection, &filter)?));
-        }
-        Ok(match sources {
-            Some(sources) => {
-                Scope::Sources { ids, names: sources.iter().map(|source| source.name.clone()).collect() }
-            }
-            None => Scope::All(known.iter().map(|source| source.source_id).collect()),
-        })
-    }
-
-    /// How many rows there are, exactly: from the counters where these can tell; else counted once for each version
-    /// of the data.
-    pub(super) fn total(
-        &self,
-        rows: &Selection,
         connection: &mut Connection,
         known: &[SourceState],
         totals: &Totals,
-    ) -> Result<i64, ReadError> {
-        if rows.latest || rows.bounds.is_some() {
-            let name = serde_json::to_string(&self.rows()).unwrap_or_default();
-            return Ok(totals.of(known, name, || selection::count(connection, rows))?);
+    ) -> Result<(Selection, i64), ReadError> {
+        let (scope, observations) = self.scope(connection, known)?;
+        let bounds = (!self.bound_pairs().is_empty()).then(|| self.bounds.clone());
+        let rows = Selection { scope, latest: self.latest, bounds };
+        if !rows.latest && rows.bounds.is_none() {
+            return Ok((rows, observations));
         }
-        Ok(match &rows.scope {
-            Scope::Coins(coins) => latest::observation_count(connection, coins)?,
-            Scope::All(ids) | Scope::Sources { ids, .. } => {
-                known.iter().filter(|s| ids.contains(&s.source_id)).map(|s| s.observations).sum()
+        let name = serde_json::to_string(&self.rows()).unwrap_or_default();
+        let total = totals.of(known, name, || selection::count(connection, &rows))?;
+        Ok((rows, total))
+    }
+
+    /// Of which sources or coins, and how many observations these have.
+    fn scope(&self, connection: &mut Connection, known: &[SourceState]) -> Result<(Scope, i64), ReadError> {
+        let named = self.source.as_deref().map(|names| sources::find_all(known, names)).transpose()?;
+        let keys = |sources: &[&SourceState]| sources.iter().map(|source| source.source_id).collect();
+        if self.crypto_id.is_some() || self.symbol.is_some() {
+            let ids: Option<Vec<i16>> = named.as_deref().map(keys);
+            let filter = CoinFilter {
+                crypto_ids: self.crypto_id.as_deref(),
+                symbols: self.symbol.as_deref(),
+                source_ids: ids.as_deref(),
+            };
+            let (coins, counts): (_, Vec<i64>) =
+                latest::counted_coins(connection, &filter)?.into_iter().unzip();
+            return Ok((Scope::Coins(coins), counts.iter().sum()));
+        }
+        let observations =
+            |sources: &[&SourceState]| sources.iter().map(|source| source.observations).sum::<i64>();
+        Ok(match named {
+            Some(sources) => {
+                let names = sources.iter().map(|source| source.name.clone()).collect();
+                (Scope::Sources { ids: keys(&sources), names }, observations(&sources))
+            }
+            None => {
+                let sources: Vec<_> = known.iter().filter(|source| source.is_market()).collect();
+                (Scope::All(keys(&sources)), observations(&sources))
             }
         })
     }

@@ -72,14 +72,16 @@ pub struct CoinFilter<'a> {
     pub source_ids: Option<&'a [i16]>,
 }
 
-/// The keys of the coins that are meant: by their index when their ids are known; by symbol at the cost of reading the
-/// coins.
+/// The keys of the coins that are meant, and the number of observations of each: by their index when their ids are
+/// known; by symbol at the cost of reading the coins.
 ///
 /// # Errors
 /// What the database says.
-pub fn coin_ids(connection: &mut PgConnection, filter: &CoinFilter<'_>) -> QueryResult<Vec<i32>> {
+pub fn counted_coins(connection: &mut PgConnection, filter: &CoinFilter<'_>) -> QueryResult<Vec<(i32, i64)>> {
+    let counted = (coin_latest::coin_id, coin_latest::observations);
     if let (Some(ids), None) = (filter.crypto_ids, filter.symbols) {
-        let query = coins::table.select(coins::coin_id).filter(coins::crypto_id.eq_any(ids));
+        let query = coin_latest::table.inner_join(coins::table).select(counted);
+        let query = query.filter(coins::crypto_id.eq_any(ids));
         return match filter.source_ids {
             Some(sources) => query.filter(coins::source_id.eq_any(sources)).load(connection),
             None => query.load(connection),
@@ -88,7 +90,7 @@ pub fn coin_ids(connection: &mut PgConnection, filter: &CoinFilter<'_>) -> Query
     let mut query = coin_latest::table
         .inner_join(coins::table)
         .inner_join(coin_labels::table)
-        .select(coin_latest::coin_id)
+        .select(counted)
         .order(coin_latest::coin_id)
         .into_boxed();
     if let Some(ids) = filter.crypto_ids {
@@ -111,16 +113,4 @@ diesel::define_sql_function! {
 diesel::define_sql_function! {
     /// ASCII letters in lower case: the collation of the column is "C".
     fn lower(text: diesel::sql_types::Nullable<diesel::sql_types::Text>) -> diesel::sql_types::Nullable<diesel::sql_types::Text>;
-}
-
-/// Number of observations of these coins, from the counters.
-///
-/// # Errors
-/// What the database says.
-pub fn observation_count(connection: &mut PgConnection, coin_ids: &[i32]) -> QueryResult<i64> {
-    let counts: Vec<i64> = coin_latest::table
-        .filter(coin_latest::coin_id.eq_any(coin_ids))
-        .select(coin_latest::observations)
-        .load(connection)?;
-    Ok(counts.iter().sum())
 }

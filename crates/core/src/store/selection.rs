@@ -21,7 +21,7 @@ pub struct Selection {
 /// Of which sources or coins observations are taken.
 #[derive(Clone, Debug)]
 pub enum Scope {
-    /// Those of every source; these are the keys of all sources.
+    /// Those of every source; these are the keys of all sources that deliver any.
     All(Vec<i16>),
     /// Those of some sources.
     Sources {
