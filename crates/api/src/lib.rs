@@ -16,6 +16,7 @@ mod cursor;
 mod db;
 mod db_counters;
 mod edge;
+mod examples;
 mod export;
 mod findings;
 mod format;

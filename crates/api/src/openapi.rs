@@ -15,7 +15,7 @@ use utoipa_actix_web::AppExt;
 
 use crate::gate::{self, Admission};
 use crate::problem::{Code, PROBLEM_JSON, ParameterError, Problem, ProblemBody};
-use crate::routes;
+use crate::{examples, routes};
 
 /// What stands above the routes.
 #[derive(OpenApi)]
@@ -74,10 +74,11 @@ pub fn document() -> String {
     Document::render(&generated).json()
 }
 
-/// Adds to each operation the failures that it may answer, and the headers that every answer has.
-pub(crate) fn with_failures(mut paths: Paths, failures: &[Code]) -> Paths {
+/// Adds to each operation an answer, the failures that it may answer, and the headers that every answer has.
+pub(crate) fn completed(mut paths: Paths, failures: &[Code]) -> Paths {
     for item in paths.paths.values_mut() {
         if let Some(operation) = &mut item.get {
+            examples::add(operation);
             for statuses in by_status(failures) {
                 add_failure(operation, &statuses);
             }

@@ -1,7 +1,7 @@
 //! `GET /health`: the database and the newest run, for people and for simple monitors.
 
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use kasparro_core::store::stats::Run;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -103,7 +103,8 @@ pub(crate) async fn show(
     let health = |status, database, message| Health {
         status,
         database,
-        timestamp: Utc::now(),
+        // As exact as every other time: some clients cannot read nanoseconds.
+        timestamp: Utc::now().trunc_subsecs(6),
         last_etl_run: None,
         degraded: false,
         freshness: Vec::new(),

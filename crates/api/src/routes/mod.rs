@@ -162,7 +162,7 @@ impl<D> HttpServiceFactory for Endpoint<D> {
 
 impl<D: OpenApiFactory> OpenApiFactory for Endpoint<D> {
     fn paths(&self) -> Paths {
-        openapi::with_failures(self.description.paths(), &self.failures)
+        openapi::completed(self.description.paths(), &self.failures)
     }
 
     fn schemas(&self, schemas: &mut Vec<(String, RefOr<Schema>)>) {

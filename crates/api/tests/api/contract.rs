@@ -62,6 +62,8 @@ fn every_operation_is_described() {
         }
         let responses = operation["responses"].as_object().unwrap();
         assert!(responses.contains_key("200") && responses.contains_key("422"), "{path}");
+        let recorded = &responses["200"]["content"]["application/json"]["examples"]["recorded"];
+        assert!(recorded["summary"].is_string() && !recorded["value"].is_null(), "{path}");
         for (status, response) in responses {
             assert!(!response["headers"]["X-Request-ID"].is_null(), "{path} {status}");
             let problem = &response["content"]["application/problem+json"];

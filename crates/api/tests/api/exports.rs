@@ -10,7 +10,7 @@ use crate::pages::{market, walk};
 use crate::support::{SETTLE, SOURCES, Service, batch, coin, observation, run, service_with};
 
 /// The body of an answer in chunks, put together; `None` when it does not end.
-fn unchunked(body: &str) -> Option<String> {
+pub(crate) fn unchunked(body: &str) -> Option<String> {
     let (mut rest, mut whole) = (body, String::new());
     loop {
         let (size, behind) = rest.split_once("\r\n")?;

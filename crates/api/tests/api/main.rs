@@ -12,6 +12,7 @@ mod contract;
 mod database_down;
 mod documentation;
 mod drain;
+mod examples;
 mod exports;
 mod failures;
 mod faults;

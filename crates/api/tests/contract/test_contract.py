@@ -68,6 +68,9 @@ def examples(node, pointer):
     if "example" in node:
         # Of a parameter or a body: its schema is beside it. Else it is the schema itself.
         yield pointer + ("/schema" if "schema" in node else ""), pointer, node["example"]
+    if "examples" in node and "schema" in node:
+        for recorded in node["examples"].values():
+            yield f"{pointer}/schema", pointer, recorded["value"]
     for key, value in node.items():
         if key not in ("example", "examples", "default", "enum"):
             yield from examples(value, f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}")
