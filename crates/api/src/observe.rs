@@ -56,7 +56,9 @@ pub(crate) async fn every_request(
     let origin = response.request().extensions().get::<Origin>().copied();
     let headers = response.headers_mut();
     add_headers(&edge, &id, headers);
-    add_timing(begun.elapsed(), origin, headers);
+    if let Ok(value) = HeaderValue::try_from(timing(begun.elapsed(), origin)) {
+        headers.insert(SERVER_TIMING, value);
+    }
     if let Some(ticket) = ticket {
         ticket.put_on(headers);
     }
@@ -181,8 +183,8 @@ fn add_headers(edge: &Edge, id: &RequestId, headers: &mut HeaderMap) {
     }
 }
 
-/// How long the answer took in milliseconds, and whether it was kept.
-pub(crate) fn add_timing(took: Duration, origin: Option<Origin>, headers: &mut HeaderMap) {
+/// The value of `Server-Timing`: how long the answer took in milliseconds, and whether it was kept.
+pub(crate) fn timing(took: Duration, origin: Option<Origin>) -> String {
     let mut text = String::with_capacity(48);
     text.push_str("app;dur=");
     push_thousandths(&mut text, took.as_micros().try_into().unwrap_or(u64::MAX));
@@ -190,9 +192,7 @@ pub(crate) fn add_timing(took: Duration, origin: Option<Origin>, headers: &mut H
         text.push_str(", cache;desc=");
         text.push_str(origin.name());
     }
-    if let Ok(value) = HeaderValue::try_from(text) {
-        headers.insert(SERVER_TIMING, value);
-    }
+    text
 }
 
 /// The pattern of the route: one of a known few, so that neither log nor metrics grow with what clients invent.

@@ -1,23 +1,32 @@
 //! Puts the service together.
 
-use std::io;
+use std::future::ready;
 use std::net::TcpListener;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
-use actix_service::IntoServiceFactory as _;
-use actix_web::dev::{Server, ServerHandle};
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol, Request};
+use actix_server::{Server, ServerHandle};
+use actix_service::{
+    IntoServiceFactory as _, ServiceFactory, ServiceFactoryExt as _, fn_service, map_config,
+};
+use actix_web::body::BoxBody;
+use actix_web::dev::{AppConfig, ServiceResponse};
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpServer, rt, web};
+use actix_web::rt::net::TcpStream;
+use actix_web::{App, Error, HttpServer, rt, web};
 use utoipa_actix_web::AppExt;
 
 use crate::config::Config;
 use crate::db::Database;
 use crate::edge::{Draining, Edge};
 use crate::export::Exports;
+use crate::express::{Lane, Remembering, Worker};
 use crate::findings::{Orders, Totals};
 use crate::freshness::Bound;
-use crate::front::Front;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::openapi::{self, Document};
@@ -39,21 +48,6 @@ const BACKLOG: u32 = 1_024;
 
 /// Most open connections to `/metrics`.
 const MAX_METRICS_CONNECTIONS: usize = 32;
-
-/// What holds for every listener: no client is waited for without end. A macro, because the bounds that a function
-/// would have to name are not public.
-macro_rules! bounded {
-    ($server:expr, $config:expr) => {
-        $server
-            .client_request_timeout(CLIENT_REQUEST_TIMEOUT)
-            .client_disconnect_timeout(CLIENT_DISCONNECT_TIMEOUT)
-            .keep_alive(KEEP_ALIVE)
-            .backlog(BACKLOG)
-            .tcp_nodelay(true)
-            .shutdown_timeout($config.shutdown.as_secs())
-            .disable_signals()
-    };
-}
 
 /// Where the service listens.
 #[derive(Debug)]
@@ -168,10 +162,20 @@ pub fn start(config: &Config, listeners: Listeners) -> io::Result<Service> {
                 .default_service(web::to(routes::unknown))
                 .wrap(from_fn(observe::every_request))
         };
-        let server = HttpServer::new(app).workers(1).max_connections(MAX_METRICS_CONNECTIONS);
-        bounded!(server, config).listen(listener).map(HttpServer::run)
+        HttpServer::new(app)
+            .workers(1)
+            .max_connections(MAX_METRICS_CONNECTIONS)
+            .client_request_timeout(CLIENT_REQUEST_TIMEOUT)
+            .client_disconnect_timeout(CLIENT_DISCONNECT_TIMEOUT)
+            .keep_alive(KEEP_ALIVE)
+            .backlog(BACKLOG)
+            .shutdown_timeout(config.shutdown.as_secs())
+            .disable_signals()
+            .listen(listener)
+            .map(HttpServer::run)
     });
     let edge = web::Data::new(edge(Gate::new(&config.admission), config.cors.clone()));
+    let shared = (edge.clone(), snapshots.clone());
     let (stale_after, docs, admission) = (Bound(config.stale_after), config.docs, config.admission.clone());
     let app = move || {
         let (app, mut generated) = App::new()
@@ -191,15 +195,57 @@ pub fn start(config: &Config, listeners: Listeners) -> io::Result<Service> {
             .configure(|config| routes::documentation(config, document.as_ref()))
             .default_service(web::to(routes::unknown))
             .wrap(from_fn(observe::every_request));
-        Front { inner: app.into_factory(), edge: edge.clone(), snapshots: snapshots.clone() }
+        app.into_factory()
     };
-    let server = HttpServer::new(app)
-        .workers(config.workers.get())
-        .max_connections(config.max_connections.get().div_ceil(config.workers.get()))
-        // A blocked thread is a connection in use or one that was given up; more cannot be needed.
-        .worker_max_blocking_threads(config.pool_size.get() * 4);
-    let public = bounded!(server, config).listen(listeners.public)?.run();
+    let public = serve(config, listeners.public, app, shared)?;
     Ok(Service { public, metrics: metrics.transpose()?, draining, drain: config.drain })
+}
+
+/// Serves an app to everybody, over lanes.
+fn serve<A>(
+    config: &Config,
+    listener: TcpListener,
+    app: impl Fn() -> A + Clone + Send + 'static,
+    (edge, snapshots): (web::Data<Edge>, web::Data<Snapshots>),
+) -> io::Result<Server>
+where
+    A: ServiceFactory<Request, Config = AppConfig, Response = ServiceResponse<BoxBody>, Error = Error>
+        + 'static,
+    A::InitError: fmt::Debug,
+{
+    let address = listener.local_addr()?;
+    let server = Server::build()
+        .workers(config.workers.get())
+        .max_concurrent_connections(config.max_connections.get().div_ceil(config.workers.get()))
+        // A blocked thread is a connection in use or one that was given up; more cannot be needed.
+        .worker_max_blocking_threads(config.pool_size.get() * 4)
+        .backlog(BACKLOG)
+        .shutdown_timeout(config.shutdown.as_secs())
+        .disable_signals();
+    let stopping = server.graceful_shutdown_signal();
+    let lanes = move || {
+        let worker = Worker::new(edge.clone(), snapshots.clone());
+        let stopping = stopping.clone();
+        let inner = map_config(app(), |()| AppConfig::default());
+        let http = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .client_request_timeout(CLIENT_REQUEST_TIMEOUT)
+            .client_disconnect_timeout(CLIENT_DISCONNECT_TIMEOUT)
+            .keep_alive(KEEP_ALIVE)
+            .local_addr(address)
+            .on_connect_ext(Lane::tell)
+            .finish(Remembering { inner, worker: Rc::clone(&worker) });
+        let connect = move |stream: TcpStream| {
+            let peer = stream.peer_addr().ok();
+            let lane = stream.set_nodelay(true).map(|()| Lane::new(stream, Rc::clone(&worker)));
+            ready(lane.map(|lane| (lane, Protocol::Http1, peer)).map_err(DispatchError::Io))
+        };
+        fn_service(connect).and_then(http)
+    };
+    Ok(server.listen("public", listener, lanes)?.run())
 }
 
 /// Has the kernel end a connection whose client takes nothing of what was sent, which the library never does. What a

@@ -24,7 +24,7 @@ use crate::answer::{Answer, Conditions, Label, Rendered};
 use crate::coalesced::{Coalesced, Joinable};
 use crate::coding::Coding;
 use crate::db::{self, Connection, Database, ReadError};
-use crate::front::Repeatable;
+use crate::express::Repeatable;
 use crate::problem::{Code, Problem};
 use crate::watch::{Known, Watch};
 

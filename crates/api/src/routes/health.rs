@@ -6,8 +6,8 @@ use kasparro_core::store::stats::Run;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::express::Repeatable;
 use crate::freshness::{Bound, Freshness};
-use crate::front::Repeatable;
 use crate::params;
 use crate::problem::{Code, Problem};
 use crate::snapshot::Snapshots;

@@ -237,7 +237,8 @@ fn request_text(address: &str, method: &str, path: &str, headers: &[(&str, &str)
     text + "\r\n"
 }
 
-fn parse_answer(text: &str) -> Answer {
+/// Reads the head of an answer, and its body as text.
+pub(crate) fn parse_answer(text: &str) -> Answer {
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no HTTP answer: {text:?}"));
     let mut lines = head.lines();
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
