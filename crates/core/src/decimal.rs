@@ -165,6 +165,15 @@ impl fmt::Display for Decimal {
     }
 }
 
+impl Decimal {
+    /// The nearest float: infinite when it is too large for one, 0 when it is too small. Rounding keeps the order: what is
+    /// greater as a float is greater.
+    pub fn rounded(&self) -> f64 {
+        // A plain decimal number is a float's text as well.
+        self.0.parse().unwrap_or(f64::NAN)
+    }
+}
+
 impl PartialEq for Decimal {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal

@@ -221,6 +221,7 @@ diesel::table! {
         month -> Date,
         indexed -> Bool,
         created_at -> Timestamptz,
+        counted -> Bool,
     }
 }
 
@@ -242,6 +243,27 @@ diesel::table! {
         circulating_supply -> Nullable<Numeric>,
         total_supply -> Nullable<Numeric>,
         max_supply -> Nullable<Numeric>,
+    }
+}
+
+diesel::table! {
+    /// Temporary: spans on their way into `coin_months`, of one transaction.
+    changed_months (source_id, month, coin_id) {
+        source_id -> SmallInt,
+        month -> Date,
+        coin_id -> Integer,
+        observations -> Integer,
+        first_observed_at -> Timestamptz,
+        last_observed_at -> Timestamptz,
+        min_price_usd -> Nullable<Double>,
+        max_price_usd -> Nullable<Double>,
+        min_market_cap_usd -> Nullable<Double>,
+        max_market_cap_usd -> Nullable<Double>,
+        min_volume_24h_usd -> Nullable<Double>,
+        max_volume_24h_usd -> Nullable<Double>,
+        unknown_price -> Bool,
+        unknown_market_cap -> Bool,
+        unknown_volume -> Bool,
     }
 }
 

@@ -7,7 +7,7 @@ use diesel::sql_types::{Array, Text};
 use kasparro_testkit::database::TestDatabase;
 
 use crate::pages::{market, walk};
-use crate::support::service_with;
+use crate::support::{SETTLE, SOURCES, Service, batch, coin, observation, run, service_with};
 
 /// A filter, and the same in SQL over `cleaned_data`.
 const FILTERS: [(&str, &str); 25] = [
@@ -95,6 +95,38 @@ fn a_filter_leaves_what_it_says() {
             }
         }
     }
+}
+
+/// What the months of coins tell is rounded; what lies at a bound is not.
+#[test]
+fn totals_are_exact_at_the_bound() {
+    // Neighbours that one float stands for, what no float can hold, and what is unknown.
+    let prices = ["1.00000000000000000001", "1", "0.99999999999999999999", "1e320", "1e-330", "0", "null"];
+    let mut sql = [SOURCES, &batch(1, "csv", "2024-03-01Z")].concat();
+    for (number, price) in (1..).zip(prices) {
+        sql += &coin(number, 3, &format!("coin-{number}"));
+        for month in 1..=3 {
+            sql += &observation(number, 1, &format!("2024-0{month}-01Z"), price, "null");
+        }
+    }
+    let (database, service) = service_with(&(sql + SETTLE));
+    let compare = |service: &Service, what: &str| {
+        for bound in ["1", "1.00000000000000000001", "0.99999999999999999999", "0", "1e300", "1e-300"] {
+            for (name, operator) in [("min", ">="), ("max", "<=")] {
+                let path = format!("/data?{name}_price_usd={bound}&limit=1&fields=crypto_id");
+                let expected = ids_where(&database, "cleaned_data", &format!("price_usd {operator} {bound}"));
+                assert_eq!(service.json(&path)["total"], expected.len(), "{what}: {path}");
+            }
+        }
+    };
+    compare(&service, "counted");
+    // While a month is loaded in bulk nothing is known of its coins.
+    run(
+        &database,
+        "update observation_partitions set counted = false where month = '2024-02-01'; \
+         delete from coin_months where month = '2024-02-01'",
+    );
+    compare(&Service::uncached(database.url()), "partly counted");
 }
 
 #[test]

@@ -336,4 +336,5 @@ pub(crate) const SETTLE: &str = "
         select batch_id, count(*) as n, min(observed_at) as first, max(observed_at) as last from observations group by batch_id)
     update etl_batches b set extracted = n, loaded = n, observed_from = first, observed_to = last
       from written w where w.batch_id = b.batch_id;
+    select rebuild_coin_months(source_id, month) from observation_partitions;
 ";

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use diesel::result::Error;
 
 use crate::{Decimal, Values};
@@ -69,6 +69,25 @@ impl Columns {
     /// `bigint`
     pub(super) fn bigint(&mut self, value: i64) {
         self.bytes(&value.to_be_bytes());
+    }
+
+    /// `boolean`
+    pub(super) fn boolean(&mut self, value: bool) {
+        self.bytes(&[u8::from(value)]);
+    }
+
+    /// `double precision`
+    pub(super) fn double(&mut self, value: Option<f64>) {
+        match value {
+            Some(value) => self.bytes(&value.to_be_bytes()),
+            None => self.0.extend_from_slice(&NULL.to_be_bytes()),
+        }
+    }
+
+    /// `date`: days since 2000-01-01.
+    pub(super) fn date(&mut self, value: NaiveDate) {
+        const EPOCH_2000: i32 = 730_120;
+        self.integer(value.num_days_from_ce() - EPOCH_2000);
     }
 
     /// `timestamptz`: microseconds since 2000-01-01.

@@ -12,6 +12,7 @@ pub mod batch;
 pub mod call;
 pub mod checkpoint;
 pub mod coin;
+pub mod coin_month;
 pub mod coin_state;
 pub mod contract;
 mod copy;

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use diesel::pg::CopyFormat;
 use diesel::prelude::*;
 use diesel::result::Error;
@@ -28,6 +28,11 @@ pub struct Row<'r> {
     pub values: &'r Values,
 }
 
+/// First day of the month, UTC, whose partition holds what was observed at a time.
+pub fn month(time: DateTime<Utc>) -> Option<NaiveDate> {
+    time.date_naive().with_day(1)
+}
+
 diesel::define_sql_function! {
     /// Defined in the migrations.
     fn ensure_observation_partition(of_source: SmallInt, wanted: Date, with_indexes: Bool) -> Bool;
@@ -43,9 +48,14 @@ diesel::define_sql_function! {
     fn index_observation_partition(of_source: SmallInt, wanted: Date) -> Bool;
 }
 
+diesel::define_sql_function! {
+    /// Defined in the migrations.
+    fn count_observation_partition(of_source: SmallInt, wanted: Date) -> Bool;
+}
+
 /// Makes the partition of a month of a source; `true` when it was not there. To be called outside the transaction of
 /// a batch: a partition that stays empty after a kill does no harm, a lock held for long would. Without indexes
-/// for a month that is about to be loaded in bulk; [`index_partition`] builds them.
+/// for a month that is about to be loaded in bulk, nor counted; [`index_partition`] and [`count_partition`] do that.
 ///
 /// # Errors
 /// What the database says.
@@ -75,17 +85,24 @@ pub fn index_partition(connection: &mut PgConnection, source_id: i16, month: Nai
     diesel::select(index_observation_partition(source_id, month)).get_result(connection)
 }
 
-/// Months of a source whose partition lacks indexes: they are being loaded in bulk, or the run that did so was killed.
+/// Counts what the observations of each coin in a month of a source lie between, if that was put off; `true` when it
+/// was.
 ///
 /// # Errors
 /// What the database says.
-pub fn partitions_without_indexes(
-    connection: &mut PgConnection,
-    source_id: i16,
-) -> QueryResult<Vec<NaiveDate>> {
+pub fn count_partition(connection: &mut PgConnection, source_id: i16, month: NaiveDate) -> QueryResult<bool> {
+    diesel::select(count_observation_partition(source_id, month)).get_result(connection)
+}
+
+/// Months of a source whose partition lacks indexes or is not counted: they are being loaded in bulk, or the run that
+/// did so was killed.
+///
+/// # Errors
+/// What the database says.
+pub fn unfinished_partitions(connection: &mut PgConnection, source_id: i16) -> QueryResult<Vec<NaiveDate>> {
     use crate::schema::observation_partitions as t;
     t::table
-        .filter(t::source_id.eq(source_id).and(t::indexed.eq(false)))
+        .filter(t::source_id.eq(source_id).and(t::indexed.eq(false).or(t::counted.eq(false))))
         .order(t::month)
         .select(t::month)
         .load(connection)

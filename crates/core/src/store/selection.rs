@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Numeric, Timestamptz};
+use diesel::sql_types::{BigInt, Double, Nullable, Numeric, Timestamptz};
 
-use super::statement::{Statement, with_custom_plan};
+use super::statement::Statement;
 use crate::Decimal;
 
 /// Which observations are meant.
@@ -142,6 +142,11 @@ impl AmountColumn {
 }
 
 impl Bounds {
+    /// Those of amounts: least and greatest price, market capitalisation and volume.
+    fn amounts(&self) -> impl Iterator<Item = &Option<Decimal>> {
+        [&self.price_usd, &self.market_cap_usd, &self.volume_24h_usd].into_iter().flatten()
+    }
+
     fn entry(&self) -> Entry {
         fn is_set<T>(bounds: &[Option<T>; 2]) -> bool {
             bounds.iter().any(Option::is_some)
@@ -236,8 +241,51 @@ select coalesce(sum(case
  where b.loaded + b.restated > 0 and s.source_id = any($1)
    and b.observed_to >= coalesce($5, '-infinity') and b.observed_from <= coalesce($6, 'infinity')";
 
-/// Counts what is selected, at the cost of reading it: along an index where amounts are bounded, by the counters of
-/// the batches where only the time is.
+/// Counts the rows of sources within bounds of amounts: those of coins that lie within them for a whole month by their number, and
+/// one by one only those of coins that lie partly within. The amounts of a month are rounded, and so are `$13` to `$18`:
+/// one that is equal to a bound may lie on either side of it, and is looked at. A month that is being loaded in bulk is
+/// read as a whole.
+const COUNT_OF_SOURCES: &str = "
+with months as (
+    select m.source_id, m.month, m.coin_id, m.observations,
+           m.first_observed_at >= coalesce($5, '-infinity') and m.last_observed_at <= coalesce($6, 'infinity')
+           and ($13 is null or m.min_price_usd > $13 and not m.unknown_price)
+           and ($14 is null or m.max_price_usd < $14 and not m.unknown_price)
+           and ($15 is null or m.min_market_cap_usd > $15 and not m.unknown_market_cap)
+           and ($16 is null or m.max_market_cap_usd < $16 and not m.unknown_market_cap)
+           and ($17 is null or m.min_volume_24h_usd > $17 and not m.unknown_volume)
+           and ($18 is null or m.max_volume_24h_usd < $18 and not m.unknown_volume) as is_within
+      from coin_months m
+     where m.source_id = any($1)
+       and m.last_observed_at >= coalesce($5, '-infinity') and m.first_observed_at <= coalesce($6, 'infinity')
+       and ($13 is null or m.max_price_usd >= $13) and ($14 is null or m.min_price_usd <= $14)
+       and ($15 is null or m.max_market_cap_usd >= $15) and ($16 is null or m.min_market_cap_usd <= $16)
+       and ($17 is null or m.max_volume_24h_usd >= $17) and ($18 is null or m.min_volume_24h_usd <= $18)),
+partly as (
+    select source_id, month, array_agg(coin_id) as coins from months where not is_within group by source_id, month)
+select (coalesce((select sum(observations) from months where is_within), 0)
+        + coalesce((select sum(c.n)
+                      from partly k
+                     cross join lateral (
+                           select count(*) as n
+                             from unnest(k.coins) w (coin_id)
+                             join observations o on o.coin_id = w.coin_id
+                            where o.source_id = k.source_id
+                              and o.observed_at >= k.month::timestamp at time zone 'UTC'
+                              and o.observed_at < (k.month + interval '1 month') at time zone 'UTC'{bounds}) c), 0)
+        + coalesce((select sum(c.n)
+                      from observation_partitions k
+                     cross join lateral (
+                           select count(*) as n
+                             from observations o
+                            where o.source_id = k.source_id
+                              and o.observed_at >= k.month::timestamp at time zone 'UTC'
+                              and o.observed_at < (k.month + interval '1 month') at time zone 'UTC'{bounds}) c
+                     where k.source_id = any($1) and not k.counted), 0)
+       )::bigint as total";
+
+/// Counts what is selected, exactly: by the counters of the batches where only the time is bounded, by those of the months of
+/// coins where amounts are, one by one where it is few.
 ///
 /// # Errors
 /// What the database says.
@@ -247,16 +295,18 @@ pub fn count(connection: &mut PgConnection, selection: &Selection) -> QueryResul
         #[diesel(sql_type = BigInt)]
         total: i64,
     }
-    let sql = if selection.entry() == Some(Entry::Batches) {
-        COUNT_BETWEEN.to_owned()
-    } else {
-        format!("select count(*) as total from {}", selection.rows()).replace("{columns}", COLUMNS)
+    let (sql, rounded) = match selection.entry() {
+        _ if selection.is_few() => (format!("select count(*) as total from {}", selection.rows()), false),
+        Some(Entry::Batches) => (COUNT_BETWEEN.to_owned(), false),
+        _ => (COUNT_OF_SOURCES.replace("{bounds}", BOUNDS), true),
     };
     let statement = selection.bind_scope(Statement::new(sql));
     let unused = (2..=4).fold(statement, |statement, _| statement.bind::<BigInt, _>(0));
-    let counting = selection.bind_bounds(unused);
-    let count = |connection: &mut PgConnection| counting.get_result::<Row>(connection);
-    let row =
-        if selection.needs_custom_plan() { with_custom_plan(connection, count)? } else { count(connection)? };
-    Ok(row.total)
+    let mut counting = selection.bind_bounds(unused);
+    if rounded {
+        for amount in selection.bounds.iter().flat_map(Bounds::amounts) {
+            counting = counting.bind::<Nullable<Double>, _>(amount.as_ref().map(Decimal::rounded));
+        }
+    }
+    Ok(counting.get_result::<Row>(connection)?.total)
 }

@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use compact_str::CompactString;
 use diesel::{PgConnection, QueryResult};
 use kasparro_core::MarketRecord;
 use kasparro_core::store::coin::{self, Coin, Label, Latest, NewLabel};
-use kasparro_core::store::observation::Row;
+use kasparro_core::store::coin_month::{self, Span};
+use kasparro_core::store::observation::{Row, month};
 
 use super::plan::Change;
 
@@ -25,6 +26,10 @@ pub(super) struct Directory {
     entries: Vec<Entry>,
     /// From the key of a coin to its place.
     by_key: HashMap<i32, usize>,
+    /// Places of coins with spans that are not written yet.
+    widened: Vec<usize>,
+    /// Months that are counted later.
+    uncounted: BTreeSet<NaiveDate>,
 }
 
 /// Where a record belongs.
@@ -45,15 +50,25 @@ pub(super) struct Entry {
     is_stored: bool,
     /// The time of the last record that this run has met.
     pub(super) met: Option<DateTime<Utc>>,
+    /// What the observations that the open transaction writes lie between, by month.
+    spans: Vec<(NaiveDate, Span)>,
 }
 
 impl Directory {
     pub(super) fn new(source_id: i16) -> Self {
-        Self { source_id, places: HashMap::new(), entries: Vec::new(), by_key: HashMap::new() }
+        Self {
+            source_id,
+            places: HashMap::new(),
+            entries: Vec::new(),
+            by_key: HashMap::new(),
+            widened: Vec::new(),
+            uncounted: BTreeSet::new(),
+        }
     }
 
     pub(super) fn clear(&mut self) {
-        *self = Self::new(self.source_id);
+        let uncounted = std::mem::take(&mut self.uncounted);
+        *self = Self { uncounted, ..Self::new(self.source_id) };
     }
 
     /// Whether it is better to begin anew.
@@ -124,6 +139,7 @@ impl Directory {
             is_stored: coin.latest.is_some(),
             latest: coin.latest,
             met: None,
+            spans: Vec::new(),
         });
         self.places.insert(coin.crypto_id.into(), place);
     }
@@ -167,6 +183,29 @@ impl Directory {
         &mut self.entries[place]
     }
 
+    /// Leaves a month out that is counted when its rows are there.
+    pub(super) fn count_later(&mut self, month: NaiveDate) {
+        self.uncounted.insert(month);
+    }
+
+    /// Takes in an observation that is written, or other values of one that exists.
+    pub(super) fn widen(&mut self, place: usize, row: &Row<'_>, is_new: bool) {
+        let Some(month) = month(row.observed_at).filter(|month| !self.uncounted.contains(month)) else {
+            return;
+        };
+        let entry = &mut self.entries[place];
+        if entry.spans.is_empty() {
+            self.widened.push(place);
+        }
+        // The newest month is nearly always the one.
+        if let Some((_, span)) = entry.spans.iter_mut().rev().find(|(known, _)| *known == month) {
+            return span.add(row, is_new);
+        }
+        let mut span = Span::at(row.observed_at);
+        span.add(row, is_new);
+        entry.spans.push((month, span));
+    }
+
     /// Takes over what a batch changes.
     pub(super) fn apply(&mut self, changes: &BTreeMap<i32, Change<'_>>, batch_id: i64) {
         for (coin_id, change) in changes {
@@ -183,12 +222,19 @@ impl Directory {
         }
     }
 
-    /// Writes the states of these coins.
+    /// Writes what the observations lie between, and the states of these coins.
     pub(super) fn save(
         &mut self,
         connection: &mut PgConnection,
         coin_ids: &BTreeSet<i32>,
     ) -> QueryResult<()> {
+        let mut spans = Vec::new();
+        for place in std::mem::take(&mut self.widened) {
+            let Entry { coin_id, spans: of_coin, .. } = &mut self.entries[place];
+            spans.extend(of_coin.drain(..).map(|(month, span)| (month, *coin_id, span)));
+        }
+        spans.sort_unstable_by_key(|(month, coin_id, _)| (*month, *coin_id));
+        coin_month::widen(connection, self.source_id, &spans)?;
         let entries = || coin_ids.iter().map(|coin_id| &self.entries[self.by_key[coin_id]]);
         let states = |is_stored: bool| -> Vec<(i32, &Latest)> {
             let wanted = entries().filter(|entry| entry.is_stored == is_stored);

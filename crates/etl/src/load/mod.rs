@@ -6,10 +6,11 @@ mod plan;
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use compact_str::CompactString;
 use diesel::{Connection, PgConnection, QueryResult};
 use kasparro_core::store::layout as record_layout;
+use kasparro_core::store::observation::month;
 use kasparro_core::store::raw::Packed;
 use kasparro_core::store::run::Tally;
 use kasparro_core::store::source::{Added, SourceKey};
@@ -104,8 +105,8 @@ pub(crate) struct Loader {
     directory: Directory,
     /// Months whose partition is known to exist.
     months: BTreeSet<NaiveDate>,
-    /// Those of them that have no indexes yet.
-    unindexed: BTreeSet<NaiveDate>,
+    /// Months that are loaded in bulk: they have no indexes, and are not counted.
+    unfinished: BTreeSet<NaiveDate>,
     /// What the open transaction has still to write when its last batch is there.
     open: Open,
     /// Key and generation of the file whose layout is on record.
@@ -134,14 +135,16 @@ const BULK_RECORDS: usize = 5_000;
 impl Loader {
     pub(crate) fn new(source: SourceKey, run_id: i64, epoch: i64) -> Self {
         let directory = Directory::new(source.source_id);
-        let (months, unindexed) = (BTreeSet::new(), BTreeSet::new());
-        Self { source, run_id, epoch, directory, months, unindexed, open: Open::default(), declared: None }
+        let (months, unfinished) = (BTreeSet::new(), BTreeSet::new());
+        Self { source, run_id, epoch, directory, months, unfinished, open: Open::default(), declared: None }
     }
 
     /// Finds what a killed bulk load has left undone; [`Self::finish`] does it.
     pub(crate) fn recover(&mut self, connection: &mut PgConnection) -> Result<(), LoadError> {
         let source_id = self.source.source_id;
-        self.unindexed.extend(observation::partitions_without_indexes(connection, source_id)?);
+        for month in observation::unfinished_partitions(connection, source_id)? {
+            self.finish_later(month);
+        }
         Ok(())
     }
 
@@ -152,40 +155,51 @@ impl Loader {
         Ok(self.directory.learn_all(connection)?)
     }
 
-    /// Builds the indexes that were put off, with the help of a second connection if there is one: each builds one at a
-    /// time.
+    /// Does what was put off, with the help of a second connection if there is one: each builds an index at a time.
     pub(crate) fn finish(
         &mut self,
         connection: &mut PgConnection,
         helper: Option<&mut PgConnection>,
     ) -> Result<(), LoadError> {
-        let (source_id, months) = (self.source.source_id, &self.unindexed);
+        let (source_id, months) = (self.source.source_id, &self.unfinished);
         let build = |connection: &mut PgConnection| -> QueryResult<()> {
             for month in months {
                 while observation::build_index(connection, source_id, *month)? {}
             }
             Ok(())
         };
+        let count_and_build = |connection: &mut PgConnection| -> QueryResult<()> {
+            for month in months {
+                observation::count_partition(connection, source_id, *month)?;
+            }
+            build(connection)
+        };
         std::thread::scope(|scope| {
             if let Some(helper) = helper {
                 scope.spawn(|| {
-                    if let Err(error) = build(helper) {
+                    if let Err(error) = count_and_build(helper) {
                         log::debug!("no help with the indexes: {error}");
                     }
                 });
             }
             build(connection)
         })?;
-        while let Some(month) = self.unindexed.first().copied() {
+        while let Some(month) = self.unfinished.first().copied() {
+            observation::count_partition(connection, source_id, month)?;
             observation::index_partition(connection, source_id, month)?;
-            self.unindexed.remove(&month);
+            self.unfinished.remove(&month);
         }
         Ok(())
     }
 
-    /// Whether indexes were put off.
-    pub(crate) fn has_unindexed(&self) -> bool {
-        !self.unindexed.is_empty()
+    fn finish_later(&mut self, month: NaiveDate) {
+        self.unfinished.insert(month);
+        self.directory.count_later(month);
+    }
+
+    /// Whether something was put off.
+    pub(crate) fn has_unfinished(&self) -> bool {
+        !self.unfinished.is_empty()
     }
 
     /// Forgets what was read from the database and what was not committed: after an error, or a doubt about what was
@@ -250,7 +264,7 @@ impl Loader {
         for month in wanted {
             if !self.months.contains(&month) {
                 if observation::ensure_partition(connection, self.source.source_id, month, !bulk)? && bulk {
-                    self.unindexed.insert(month);
+                    self.finish_later(month);
                 }
                 self.months.insert(month);
             }
@@ -265,7 +279,7 @@ impl Loader {
         keys: &[observation::Key],
     ) -> Result<Vec<(observation::Key, observation::Stored)>, LoadError> {
         let months: BTreeSet<NaiveDate> = keys.iter().filter_map(|key| month(key.1)).collect();
-        for month in months.intersection(&self.unindexed) {
+        for month in months.intersection(&self.unfinished) {
             observation::index_partition(connection, self.source.source_id, *month)?;
         }
         Ok(observation::find(connection, self.source.source_id, keys)?)
@@ -437,10 +451,6 @@ fn months(ready: &Ready) -> BTreeSet<NaiveDate> {
         }
     }
     months
-}
-
-fn month(time: DateTime<Utc>) -> Option<NaiveDate> {
-    time.date_naive().with_day(1)
 }
 
 fn observed_at(record: &MarketRecord, batch: &RawBatch) -> DateTime<Utc> {

@@ -162,6 +162,7 @@ impl<'r> Plan<'r> {
 
     fn add(&mut self, directory: &mut Directory, place: usize, row: Row<'r>) {
         self.tally.loaded += 1;
+        directory.widen(place, &row, true);
         let change = self.change(directory, place, &row);
         change.observations += 1;
         change.first_observed_at = change.first_observed_at.min(row.observed_at);
@@ -173,6 +174,7 @@ impl<'r> Plan<'r> {
 
     fn restate(&mut self, directory: &mut Directory, place: usize, row: Row<'r>, old_batch: i64) {
         self.tally.restated += 1;
+        directory.widen(place, &row, false);
         *self.superseded.entry(old_batch).or_default() += 1;
         let latest = directory.entry(place).latest.as_ref().map(|latest| latest.observed_at);
         if latest == Some(row.observed_at) {

@@ -289,7 +289,7 @@ impl Session {
 
     /// Builds the indexes that a bulk load has put off, two at a time. In a rehearsal nobody else sees the rows.
     pub(super) fn build_indexes(&mut self, assignment: &Assignment) -> Result<(), SourceError> {
-        let mut helper = (self.loader.has_unindexed() && !self.rehearsal)
+        let mut helper = (self.loader.has_unfinished() && !self.rehearsal)
             .then(|| database::connect(&assignment.database_url, Duration::ZERO, &assignment.cancel).ok())
             .flatten();
         self.attempt(assignment, |session| session.loader.finish(&mut session.connection, helper.as_mut()))

@@ -261,9 +261,24 @@ pub(crate) fn check_invariants(connection: &mut PgConnection) {
             "select count(*) from etl_checkpoints c join data_sources s on s.name = c.source where c.batch_number <> s.batch_number",
         ),
         (
-            "a month has not got its indexes",
-            "select count(*) from observation_partitions p where not indexed or 4 <> (select count(*) from pg_indexes \
+            "a month has not got its indexes or is not counted",
+            "select count(*) from observation_partitions p where not indexed or not counted or 4 <> (select count(*) from pg_indexes \
               where tablename = observation_partition_name(p.source_id, p.month))",
+        ),
+        (
+            "the month of a coin is not what its observations lie between",
+            "select count(*) from coin_months m full join ( \
+                select source_id, date_trunc('month', observed_at at time zone 'UTC')::date as month, coin_id, count(*) as n, \
+                       min(observed_at) as first, max(observed_at) as last, \
+                       rounded(min(price_usd)) as a, rounded(max(price_usd)) as b, bool_or(price_usd is null) as c, \
+                       rounded(min(market_cap_usd)) as d, rounded(max(market_cap_usd)) as e, bool_or(market_cap_usd is null) as f, \
+                       rounded(min(volume_24h_usd)) as g, rounded(max(volume_24h_usd)) as h, bool_or(volume_24h_usd is null) as i \
+                  from observations group by 1, 2, 3) o using (source_id, month, coin_id) \
+              where m.observations is distinct from o.n or m.first_observed_at > o.first or m.last_observed_at < o.last \
+                 or m.min_price_usd > o.a or m.max_price_usd < o.b or c and not unknown_price \
+                 or m.min_market_cap_usd > o.d or m.max_market_cap_usd < o.e or f and not unknown_market_cap \
+                 or m.min_volume_24h_usd > o.g or m.max_volume_24h_usd < o.h or i and not unknown_volume \
+                 or (m.min_price_usd is null) <> (o.a is null) and not unknown_price",
         ),
         (
             "a coin does not belong to exactly one asset",
