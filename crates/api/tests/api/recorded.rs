@@ -1,12 +1,13 @@
 //! Real recorded bodies, through the loader and out of the service: every number served is the number sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use chrono::{DateTime, Utc};
 use kasparro_core::Decimal;
 use kasparro_testkit::database::TestDatabase;
 use kasparro_testkit::process::{Program, workspace_binary};
+use kasparro_testkit::recordings::lists::RecordedLists;
 use kasparro_testkit::recordings::skip_without_recordings;
 use kasparro_testkit::simulator::{Route, Simulator, Universe};
 use serde::Deserialize;
@@ -180,4 +181,36 @@ fn a_committed_batch_becomes_visible() {
     };
     let third = service.get("/data?source=coinpaprika");
     assert_eq!(rows(&third), rows(&second), "a run that found nothing new changes nothing but the age");
+}
+
+/// From lists of names and contracts alone, without a price.
+#[test]
+fn every_one_of_the_first_hundred_coins_is_one_asset_of_both_vendors() {
+    let Some(folder) =
+        skip_without_recordings("every_one_of_the_first_hundred_coins_is_one_asset_of_both_vendors")
+    else {
+        return;
+    };
+    let lists = RecordedLists::read(&folder).unwrap();
+    let (database, simulator) = (TestDatabase::new(), lists.play(&folder, true).unwrap());
+    load(&database, &simulator, "coinpaprika,coingecko");
+    let service = Service::on(database.url());
+    let first = lists.first_hundred();
+    assert_eq!((first.len(), &first[..2]), (100, &["btc-bitcoin", "eth-ethereum"][..]));
+    let (mut seen, mut alone) = (BTreeSet::new(), Vec::new());
+    for id in first {
+        let asset = service.json(&format!("/assets/{id}"))["asset"].take();
+        let slug = asset["asset_id"].as_str().unwrap();
+        assert!(seen.insert(slug.to_owned()), "{slug} stands for two of them");
+        let sources = asset["sources"].as_array().unwrap();
+        let of = |source: &str| sources.iter().filter(|member| member["data_source"] == source).count();
+        assert_eq!(of("coinpaprika"), 1, "{asset}");
+        match of("coingecko") {
+            1 => {}
+            0 => alone.push(id),
+            _ => panic!("{asset}"),
+        }
+    }
+    // Wrapped ether of one chain, which the other vendor does not list.
+    assert_eq!(alone, ["eth-ethereum-token"]);
 }

@@ -87,11 +87,13 @@ fn make_missing(
     known: &[Asset],
 ) -> QueryResult<()> {
     let mut given: HashSet<String> = known.iter().map(|asset| asset.slug.clone()).collect();
+    let ids = Ids::of(evidence, groups);
     let mut missing: Vec<&mut Group> = groups.iter_mut().filter(|group| group.asset.is_none()).collect();
     let mut new = Vec::with_capacity(missing.len());
     for group in &missing {
         let (name, symbol) = called(evidence, group);
-        let slug = free_slug(evidence, group.first, &given);
+        let is_free = |wish: &str| !given.contains(wish) && !ids.is_of_others(wish, group.first);
+        let slug = free_slug(evidence, group.first, is_free);
         given.insert(slug.clone());
         new.push(Called { slug, name, symbol });
     }
@@ -101,8 +103,28 @@ fn make_missing(
     Ok(())
 }
 
+/// The ids of the coins, by which assets can be asked for as well as by their slugs.
+struct Ids<'e> {
+    all: HashSet<&'e str>,
+    /// With the first coin of the group.
+    of_groups: HashSet<(&'e str, usize)>,
+}
+
+impl<'e> Ids<'e> {
+    fn of(evidence: &'e Evidence, groups: &[Group]) -> Self {
+        let id = |at: &usize| evidence.coins[*at].crypto_id.as_str();
+        let members = || groups.iter().flat_map(|group| group.members.iter().map(|at| (id(at), group.first)));
+        Self { all: members().map(|(id, _)| id).collect(), of_groups: members().collect() }
+    }
+
+    /// Whether it is the id of a coin, and of none of the group: an asset of that name would be taken for that coin's.
+    fn is_of_others(&self, id: &str, first: usize) -> bool {
+        self.all.contains(id) && !self.of_groups.contains(&(id, first))
+    }
+}
+
 /// CoinGecko's ids are such already; elsewhere the name, then with the symbol, then the source's id, then a number.
-fn free_slug(evidence: &Evidence, at: usize, given: &HashSet<String>) -> String {
+fn free_slug(evidence: &Evidence, at: usize, is_free: impl Fn(&str) -> bool) -> String {
     let coin = &evidence.coins[at];
     let name = coin.name.as_deref().unwrap_or_default();
     let symbol = coin.symbol.as_deref().unwrap_or_default();
@@ -110,13 +132,12 @@ fn free_slug(evidence: &Evidence, at: usize, given: &HashSet<String>) -> String 
     let by_id = [slug(&coin.crypto_id), slug(&format!("{} {symbol}", coin.crypto_id)), slug(name)];
     let is_readable = evidence.sources[coin.source] == crate::sources::coingecko::NAME;
     let wishes = if is_readable { by_id } else { by_name };
-    let is_free = |wish: &&String| !wish.is_empty() && !given.contains(*wish);
-    if let Some(wish) = wishes.iter().find(is_free) {
+    if let Some(wish) = wishes.iter().find(|wish| !wish.is_empty() && is_free(wish)) {
         return wish.clone();
     }
     let stem = wishes.iter().find(|wish| !wish.is_empty()).map_or("asset", String::as_str);
     let numbered = (2_u32..).map(|number| format!("{stem}-{number}"));
-    numbered.into_iter().find(|wish| !given.contains(wish)).unwrap_or_default()
+    numbered.into_iter().find(|wish| is_free(wish)).unwrap_or_default()
 }
 
 /// Name and symbol to show.

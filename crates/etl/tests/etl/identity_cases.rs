@@ -118,3 +118,22 @@ fn a_resolution_that_is_killed_leaves_nothing_and_the_next_one_does_it() {
         check_invariants(connection);
     }
 }
+
+/// Assets are asked for by the ids of sources as well: one that was called like the id of another coin would be taken for
+/// that coin's.
+#[test]
+fn no_asset_is_called_like_the_id_of_a_coin_of_another() {
+    let case = Case::new(
+        &[
+            ("pepe-pepe", "PEPE", "Pepe", 1.0),
+            ("pepe-pepe2", "PEPE", "Pepe", 0.2),
+            ("pepe-pepe3", "PEPE", "Pepe", 0.3),
+        ],
+        &[("pepe", "pepe", "Pepe", 1.0)],
+    );
+    case.load();
+    let called = "select c.crypto_id || ' ' || a.slug from assets a join asset_links l using (asset_id) join coins c using (coin_id) \
+                   where l.ended_at is null order by 1";
+    let called = texts(&mut case.world.database.connect(), called);
+    assert_eq!(called, ["pepe pepe", "pepe-pepe pepe", "pepe-pepe2 pepe-pepe2", "pepe-pepe3 pepe-pepe3"]);
+}

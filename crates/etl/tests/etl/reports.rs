@@ -87,6 +87,7 @@ fn a_dry_run_says_what_would_be_written_and_leaves_nothing() {
         "observations",
         "observation_partitions",
         "coin_latest",
+        "coin_months",
         "rejects",
         "data_sources",
     ] {

@@ -1,5 +1,7 @@
 //! Bodies recorded from the real sources. They are kept beside the checkout, not in it, and may be absent.
 
+pub mod lists;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
