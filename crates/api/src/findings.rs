@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use kasparro_core::store::page::Span;
 use kasparro_core::store::version::SourceState;
 
 /// Totals by the rows that are counted: up to some 10 KiB each, and usually less than 100 bytes.
@@ -11,6 +12,9 @@ pub(crate) type Totals = Findings<i64, 2_000>;
 
 /// Coins in the order of their newest observations, by rows and order: 4 bytes a coin.
 pub(crate) type Orders = Findings<Arc<[i32]>, 32>;
+
+/// Where pages within bounds lie in the order of an amount, so that nobody walks past what the bounds exclude again.
+pub(crate) type Spans = Findings<Span, 2_000>;
 
 /// What was found out about the newest version that was asked about, for every worker the same: `MOST` values by name.
 #[derive(Clone, Debug)]
@@ -40,15 +44,21 @@ impl<V: Clone, const MOST: usize> Findings<V, MOST> {
             return Ok(value);
         }
         let value = find()?;
+        self.remember(version, name, value.clone());
+        Ok(value)
+    }
+
+    /// Keeps a value under a name.
+    pub(crate) fn remember(&self, version: &[SourceState], name: String, value: V) {
         let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if found.version != version || found.values.len() >= MOST {
             *found = Found { version: version.to_vec(), values: HashMap::new() };
         }
-        found.values.insert(name, value.clone());
-        Ok(value)
+        found.values.insert(name, value);
     }
 
-    fn known(&self, version: &[SourceState], name: &str) -> Option<V> {
+    /// The value of this name, if it was found out.
+    pub(crate) fn known(&self, version: &[SourceState], name: &str) -> Option<V> {
         let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if found.version == version { found.values.get(name).cloned() } else { None }
     }
@@ -81,5 +91,7 @@ mod tests {
         assert_eq!([of(&new, "a", 3), of(&new, "a", 9)], [3, 3]);
         assert_eq!(totals.of(&new, "c".to_owned(), || Err("away")), Err("away"));
         assert_eq!(of(&new, "c", 4), 4, "a failure is not remembered");
+        totals.remember(&new, "d".to_owned(), 5);
+        assert_eq!((totals.known(&new, "d"), totals.known(&old, "d")), (Some(5), None));
     }
 }

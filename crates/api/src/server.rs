@@ -25,7 +25,7 @@ use crate::db::Database;
 use crate::edge::{Draining, Edge};
 use crate::export::Exports;
 use crate::express::{Lane, Remembering, Worker};
-use crate::findings::{Orders, Totals};
+use crate::findings::{Orders, Spans, Totals};
 use crate::freshness::Bound;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
@@ -141,6 +141,7 @@ pub fn start(config: &Config, listeners: Listeners) -> io::Result<Service> {
         web::Data::new(Exports::new(database.clone(), config.exports.get(), config.export_max_rows));
     let totals = web::Data::new(Totals::default());
     let orders = web::Data::new(Orders::default());
+    let spans = web::Data::new(Spans::default());
     let database = web::Data::new(database);
     let (draining, counters) = (Draining::default(), Arc::new(Metrics::default()));
     let edge = |gate, cors| Edge {
@@ -184,6 +185,7 @@ pub fn start(config: &Config, listeners: Listeners) -> io::Result<Service> {
             .app_data(exports.clone())
             .app_data(totals.clone())
             .app_data(orders.clone())
+            .app_data(spans.clone())
             .app_data(web::Data::new(stale_after))
             .into_utoipa_app()
             .openapi(openapi::heading())

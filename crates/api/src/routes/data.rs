@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use kasparro_core::store::page::{self, FEW_ROWS, Order, PageQuery};
-use kasparro_core::store::version::SourceState;
+use kasparro_core::store::page::{self, FEW_ROWS, Order, Page, PageQuery, Sort};
+use kasparro_core::store::version::{self, SourceState};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::answer::{Rendered, unwritable};
 use crate::cursor::Cursor;
 use crate::db::{Connection, ReadError};
-use crate::findings::{Orders, Totals};
+use crate::findings::{Orders, Spans, Totals};
 use crate::format::{Format, Rows};
 use crate::observation::Observation;
 use crate::problem::{Code, Problem};
@@ -58,10 +58,12 @@ pub(crate) async fn list(
     snapshots: web::Data<Snapshots>,
     totals: web::Data<Totals>,
     orders: web::Data<Orders>,
+    spans: web::Data<Spans>,
 ) -> Result<HttpResponse, Problem> {
     let (query, start) = Query::parse(&request)?;
     let canonical = query.canonical();
-    let found = (Totals::clone(&totals), Orders::clone(&orders));
+    let found =
+        Found { totals: Totals::clone(&totals), orders: Orders::clone(&orders), spans: Spans::clone(&spans) };
     let answer = snapshots.data(&request, canonical, move |connection, known| {
         let (page, version) = read(&query, &start, connection, known, &found)?;
         Ok(Seen { rendered: render(&query, &page)?, version })
@@ -73,19 +75,27 @@ pub(crate) async fn list(
 const NARROWER: &str = "if it stays like that, narrow the query down with crypto_id, symbol, source, from and to or \
      latest=true";
 
+/// What was found out about the version.
+struct Found {
+    totals: Totals,
+    orders: Orders,
+    spans: Spans,
+}
+
 fn read(
     query: &Query,
     start: &Cursor,
     connection: &mut Connection,
     known: &[SourceState],
-    (totals, orders): &(Totals, Orders),
+    found: &Found,
 ) -> Result<(DataPage, Option<i64>), ReadError> {
-    let (selection, total) = query.filter.select(connection, known, totals)?;
+    let (selection, total) = query.filter.select(connection, known, &found.totals)?;
     let few = selection.is_few() || selection.bounds.is_some() && total <= FEW_ROWS;
     let mut rows = PageQuery {
         selection,
         few,
         sort: start.sort.clone(),
+        span: None,
         order: match query.order {
             Direction::Asc => Order::Asc,
             Direction::Desc => Order::Desc,
@@ -95,10 +105,11 @@ fn read(
     };
     if rows.selection.latest && query.is_from_the_beginning() {
         let name = query.cursor_scope();
-        let coins = orders.of(known, name, || page::coins_in_order(connection, &rows).map(Arc::from))?;
+        let coins =
+            found.orders.of(known, name, || page::coins_in_order(connection, &rows).map(Arc::from))?;
         rows.narrow_to(&coins);
     }
-    let page = page::load(connection, &rows)?;
+    let page = load(query, connection, known, rows, &found.spans)?;
     let skipped = start.skipped + page.rows.len() as u64;
     let shown = query.filter.shown();
     let shown_page = DataPage {
@@ -109,6 +120,31 @@ fn read(
         data: page.rows.into_iter().map(|row| Observation::of(row, shown, known)).collect(),
     };
     Ok((shown_page, page.version))
+}
+
+/// Reads the page. Where it lies among those within bounds is found out once for a version.
+fn load(
+    query: &Query,
+    connection: &mut Connection,
+    known: &[SourceState],
+    mut rows: PageQuery,
+    spans: &Spans,
+) -> Result<Page, ReadError> {
+    let is_walk = matches!(rows.sort, Sort::Amount(_, None)) && !rows.few && rows.selection.bounds.is_some();
+    if !is_walk {
+        return Ok(page::load(connection, &rows)?);
+    }
+    let name = query.canonical();
+    if let Some(span) = spans.known(known, &name) {
+        (rows.span, rows.offset) = (Some(span), 0);
+        return Ok(page::load(connection, &rows)?);
+    }
+    let page = page::load(connection, &rows)?;
+    // Where the data is newer than what is known the page may lie elsewhere.
+    if let Some(span) = page.span.clone().filter(|_| page.version == Some(version::number(known))) {
+        spans.remember(known, name, span);
+    }
+    Ok(page)
 }
 
 fn render(query: &Query, page: &DataPage) -> Result<Rendered, ReadError> {

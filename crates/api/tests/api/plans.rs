@@ -7,7 +7,7 @@ use kasparro_core::Decimal;
 use kasparro_core::store::page::{self, AmountColumn, Bounds, Order, PageQuery, Scope, Selection, Sort};
 use kasparro_testkit::database::TestDatabase;
 
-use crate::support::{SOURCES, run};
+use crate::support::{SETTLE, SOURCES, Service, batch, observation, run};
 
 /// Every partition is full, so that reading it whole is never cheaper.
 pub(crate) const MANY: &str = "
@@ -78,6 +78,7 @@ fn no_page_reads_the_whole_table() {
                     few: selection.is_few(),
                     selection,
                     sort: sort.clone(),
+                    span: None,
                     order,
                     offset: 0,
                     limit: 10,
@@ -117,12 +118,56 @@ fn no_bounded_page_reads_the_whole_table() {
     let cases = little.iter().map(|bounds| (bounds, true)).chain(much.iter().map(|bounds| (bounds, false)));
     for (bounds, few) in cases {
         for sort in [Sort::Created(None), Sort::Amount(AmountColumn::MarketCapUsd, None)] {
-            let scope = Scope::All(vec![1, 2, 3]);
-            let selection = Selection { scope, latest: false, bounds: Some(bounds.clone()) };
-            let query =
-                PageQuery { selection, few, sort: sort.clone(), order: Order::Desc, offset: 0, limit: 10 };
-            assert!(!load(connection, &query).rows.is_empty(), "{query:?}");
+            for order in [Order::Desc, Order::Asc] {
+                let scope = Scope::All(vec![1, 2, 3]);
+                let selection = Selection { scope, latest: false, bounds: Some(bounds.clone()) };
+                let mut query =
+                    PageQuery { selection, few, sort: sort.clone(), span: None, order, offset: 0, limit: 10 };
+                let page = load(connection, &query);
+                assert!(!page.rows.is_empty(), "{query:?}");
+                if matches!(sort, Sort::Amount(..)) && !few {
+                    let ids = |page: &page::Page| -> Vec<_> {
+                        page.rows.iter().map(|row| (row.coin_id, row.observed_at)).collect()
+                    };
+                    query.span = page.span.clone();
+                    let again = load(connection, &query);
+                    assert_eq!(ids(&again), ids(&page), "{query:?}");
+                    assert!(again.next.is_some() && again.span == page.span, "{query:?}");
+                }
+            }
         }
+    }
+}
+
+/// Where a page lies is remembered for a version of the data, and no longer.
+#[test]
+fn where_a_page_lies_is_found_out_once_for_a_version() {
+    let database = TestDatabase::new();
+    run(&database, &[SOURCES, MANY, SETTLE].concat());
+    let service = Service::uncached(database.url());
+    for (order, better) in [("desc", "5.5"), ("asc", "2.5")] {
+        let path = format!(
+            "/data?min_market_cap_usd=2.2&max_market_cap_usd=5.7&min_price_usd=20&sort_by=market_cap_usd&order={order}"
+        );
+        let first = service.json(&path);
+        assert!(first["total"].as_i64().unwrap() > page::FEW_ROWS);
+        let behind = service.json(&format!("{path}&offset=3"));
+        assert_eq!(behind["data"].as_array().unwrap()[..7], first["data"].as_array().unwrap()[3..]);
+        for _ in 0..3 {
+            assert_eq!(service.json(&path), first, "{path}");
+            assert_eq!(service.json(&format!("{path}&offset=3")), behind, "{path}");
+        }
+        let (number, coin) = if order == "desc" { (9_001, 2) } else { (9_002, 5) };
+        let more = [
+            batch(number, "csv", &format!("2024-06-0{}Z", number - 9_000)),
+            observation(coin, number, "2024-04-30T23:00:00Z", "500", better),
+            SETTLE.to_owned(),
+        ];
+        run(&database, &more.concat());
+        let now = service.json(&path);
+        assert_eq!(now["data"][0]["market_cap_usd"].to_string(), better, "{path}");
+        assert_eq!(now["total"], first["total"].as_i64().unwrap() + 1, "{path}");
+        assert_eq!(service.json(&path)["data"], now["data"], "{path}");
     }
 }
 

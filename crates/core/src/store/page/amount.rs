@@ -41,6 +41,10 @@ select {columns} from {selected}{after}
  order by coalesce(o.{amount}, {void}) {direction}, o.coin_id {direction}, o.observed_at {direction}
 offset $3 limit $4";
 
+/// Between the first and the last row of a page that was read before.
+const WITHIN: &str = "(o.{amount}, o.coin_id, o.observed_at) {from} ($13, $14, $15)
+                                and (o.{amount}, o.coin_id, o.observed_at) {to} ($16, $17, $18)";
+
 /// The rows of a page, behind a row if there is one.
 pub(super) fn rows(query: &PageQuery, amount: AmountColumn, after: Option<&AmountKey>) -> String {
     if query.few {
@@ -48,6 +52,7 @@ pub(super) fn rows(query: &PageQuery, amount: AmountColumn, after: Option<&Amoun
         return OF_FEW.replace("{after}", if after.is_some() { behind } else { "" });
     }
     let (known, unknown) = match after {
+        None if query.span.is_some() => (WITHIN, ""),
         None => ("o.{amount} is not null", ""),
         Some(AmountKey { amount: Some(_), .. }) => {
             ("(o.{amount}, o.coin_id, o.observed_at) {beyond} ($13, $14, $15)", "")
@@ -60,7 +65,7 @@ pub(super) fn rows(query: &PageQuery, amount: AmountColumn, after: Option<&Amoun
     OF_SOURCES.replace("{known}", known).replace("{unknown}", unknown).replace("{range}", &range)
 }
 
-/// Binds the key, from `$13`.
+/// Binds a key, the first one from `$13`.
 pub(super) fn bind(statement: Statement, key: &AmountKey) -> Statement {
     statement
         .bind::<Nullable<Numeric>, _>(key.amount.clone())

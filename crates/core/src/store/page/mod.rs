@@ -35,6 +35,8 @@ pub struct PageQuery {
     pub few: bool,
     /// In which order, and behind which of them.
     pub sort: Sort,
+    /// Where the page lies in the order of an amount, if that is known: only there does the walk look. Then `offset` is 0.
+    pub span: Option<Span>,
     /// Direction. Unknown amounts are last in both.
     pub order: Order,
     /// How many to skip.
@@ -74,6 +76,9 @@ pub struct CreatedKey {
     pub observed_at: DateTime<Utc>,
 }
 
+/// First and last row of what was read for a page by an amount; those of a page that has a next one include its first.
+pub type Span = (AmountKey, AmountKey);
+
 /// Place of a row in the order of an amount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AmountKey {
@@ -103,6 +108,8 @@ pub struct Page {
     pub rows: Vec<Observation>,
     /// The order, positioned behind the last row; `None` when nothing follows.
     pub next: Option<Sort>,
+    /// Where the page lies; `None` unless it is sorted by an amount, and that of each row is known.
+    pub span: Option<Span>,
     /// [`super::version::number`] of the moment at which the rows were read; `None` when there are none.
     pub version: Option<i64>,
 }
@@ -134,11 +141,12 @@ pub fn load(connection: &mut PgConnection, query: &PageQuery) -> QueryResult<Pag
     } else {
         read(connection)?
     };
+    let span = query.sort.span_of(&rows);
     let more = rows.len() > query.limit as usize;
     rows.truncate(query.limit as usize);
     let next = rows.last().filter(|_| more).map(|last| query.sort.behind(&last.row));
     let version = rows.first().map(|first| first.version);
-    Ok(Page { rows: rows.into_iter().map(|versioned| versioned.row).collect(), next, version })
+    Ok(Page { rows: rows.into_iter().map(|versioned| versioned.row).collect(), next, span, version })
 }
 
 /// The coins of a query whose rows are the newest of each coin, in its order from its beginning: asked about a few
@@ -157,22 +165,33 @@ pub fn coins_in_order(connection: &mut PgConnection, query: &PageQuery) -> Query
     Ok(rows.into_iter().map(|row| row.coin_id).collect())
 }
 
+impl AmountColumn {
+    fn key_of(self, row: &Observation) -> AmountKey {
+        let amount = match self {
+            Self::PriceUsd => row.price_usd.clone(),
+            Self::MarketCapUsd => row.market_cap_usd.clone(),
+        };
+        AmountKey { amount, coin_id: row.coin_id, observed_at: row.observed_at }
+    }
+}
+
 impl Sort {
+    fn span_of(&self, rows: &[Versioned]) -> Option<Span> {
+        let Self::Amount(column, _) = self else { return None };
+        let [first, last] = [rows.first()?, rows.last()?].map(|versioned| column.key_of(&versioned.row));
+        // What is unknown comes last.
+        last.amount.is_some().then_some((first, last))
+    }
+
     /// The same order, positioned behind a row.
     fn behind(&self, row: &Observation) -> Self {
-        let (coin_id, observed_at) = (row.coin_id, row.observed_at);
         match self {
             Self::Created(_) => {
                 let (created_at, batch_id) = (row.created_at, row.batch_id);
+                let (coin_id, observed_at) = (row.coin_id, row.observed_at);
                 Self::Created(Some(CreatedKey { created_at, batch_id, coin_id, observed_at }))
             }
-            Self::Amount(column, _) => {
-                let amount = match column {
-                    AmountColumn::PriceUsd => row.price_usd.clone(),
-                    AmountColumn::MarketCapUsd => row.market_cap_usd.clone(),
-                };
-                Self::Amount(*column, Some(AmountKey { amount, coin_id, observed_at }))
-            }
+            Self::Amount(column, _) => Self::Amount(*column, Some(column.key_of(row))),
         }
     }
 }
@@ -205,13 +224,15 @@ fn statement(query: &PageQuery, shown: &str) -> Statement {
 /// Fills in what depends on the direction. The amount indexes are descending with nulls last, so read backwards
 /// the nulls are first; a column of a text is never anything but one of the fixed names above.
 fn directed(sql: &str, order: Order) -> String {
-    let (direction, beyond, index_nulls, void) = match order {
-        Order::Asc => ("asc", ">", "nulls first", "'Infinity'::numeric"),
-        Order::Desc => ("desc", "<", "nulls last", "'-1'::numeric"),
+    let (direction, beyond, [from, to], index_nulls, void) = match order {
+        Order::Asc => ("asc", ">", [">=", "<="], "nulls first", "'Infinity'::numeric"),
+        Order::Desc => ("desc", "<", ["<=", ">="], "nulls last", "'-1'::numeric"),
     };
     sql.replace("{columns}", COLUMNS)
         .replace("{direction}", direction)
         .replace("{beyond}", beyond)
+        .replace("{from}", from)
+        .replace("{to}", to)
         .replace("{index_nulls}", index_nulls)
         .replace("{void}", void)
 }
@@ -234,6 +255,10 @@ fn bound(statement: Statement, query: &PageQuery) -> Statement {
     match &query.sort {
         Sort::Created(Some(key)) => created::bind(statement, key),
         Sort::Amount(_, Some(key)) => amount::bind(statement, key),
-        Sort::Created(None) | Sort::Amount(_, None) => statement,
+        Sort::Amount(_, None) => match &query.span {
+            Some((first, last)) => amount::bind(amount::bind(statement, first), last),
+            None => statement,
+        },
+        Sort::Created(None) => statement,
     }
 }
