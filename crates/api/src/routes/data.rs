@@ -127,7 +127,7 @@ fn load(
     query: &Query,
     connection: &mut Connection,
     known: &[SourceState],
-    mut rows: PageQuery,
+    rows: PageQuery,
     spans: &Spans,
 ) -> Result<Page, ReadError> {
     let is_walk = matches!(rows.sort, Sort::Amount(_, None)) && !rows.few && rows.selection.bounds.is_some();
@@ -136,8 +136,12 @@ fn load(
     }
     let name = query.canonical();
     if let Some(span) = spans.known(known, &name) {
-        (rows.span, rows.offset) = (Some(span), 0);
-        return Ok(page::load(connection, &rows)?);
+        let within = PageQuery { span: Some(span), offset: 0, ..rows.clone() };
+        let page = page::load(connection, &within)?;
+        // Rows that were pruned a moment ago are missing, and others have moved up.
+        if page.span == within.span {
+            return Ok(page);
+        }
     }
     let page = page::load(connection, &rows)?;
     // Where the data is newer than what is known the page may lie elsewhere.
