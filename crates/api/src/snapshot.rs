@@ -8,7 +8,7 @@
 //! Where nothing is kept, whoever waits for the same at the same time shares one read ([`crate::coalesced`]).
 //!
 //! The version comes first, the data next, and the version again: when both are equal, the data is of that
-//! version. That needs no transaction, one round trip less, and works through every pooler and replica. The news are
+//! version. That needs no transaction, one round trip less, and works through every pooler. The news are
 //! as good as a question for the first, and the statements that are asked most tell the second with their rows.
 
 use std::sync::{Arc, Weak};
@@ -26,6 +26,7 @@ use crate::coding::Coding;
 use crate::db::{self, Connection, Database, ReadError};
 use crate::express::Repeatable;
 use crate::problem::{Code, Problem};
+use crate::reads::{Begin, Own, Question, Reads, Seen};
 use crate::watch::{Known, Watch};
 
 /// How often a read is repeated because a batch was committed meanwhile. What is shown after that is as new as it
@@ -37,30 +38,17 @@ const ENTRY_BYTES: usize = 256;
 
 /// The answers, for every worker the same.
 pub(crate) struct Snapshots {
-    database: Database,
+    reads: Reads,
     kept: Arc<Kept>,
 }
 
 struct Kept {
     watch: Watch,
     /// Reads of answers about data that are not kept, and of the overview.
-    answers_read: Coalesced<Outcome>,
-    overviews_read: Coalesced<Result<Arc<Overview>, Problem>>,
+    answers_read: Coalesced<(), Outcome>,
+    overviews_read: Coalesced<(), Result<Arc<Overview>, Problem>>,
     /// `None` where every answer is computed.
     answers: Option<Answers>,
-}
-
-/// What was read from the data, with the number of its version if the statement told it.
-pub(crate) struct Seen {
-    pub(crate) rendered: Rendered,
-    /// [`version::number`].
-    pub(crate) version: Option<i64>,
-}
-
-impl From<Rendered> for Seen {
-    fn from(rendered: Rendered) -> Self {
-        Self { rendered, version: None }
-    }
 }
 
 type Answers = moka::future::Cache<String, Outcome>;
@@ -110,7 +98,7 @@ impl Snapshots {
         });
         // A connection of its own: a pool that is used up must not make the news old.
         drop(actix_web::rt::spawn(keep_watching(Arc::downgrade(&kept), Database::new(url, 1))));
-        Self { database, kept }
+        Self { reads: Reads::new(database), kept }
     }
 
     /// Answers what a query finds in the data. `canonical` names route and parameters.
@@ -121,13 +109,23 @@ impl Snapshots {
         query: F,
     ) -> Result<HttpResponse, Problem>
     where
-        F: Fn(&mut Connection, &[SourceState]) -> Result<R, ReadError> + Send + 'static,
+        F: Fn(&mut Connection, &[SourceState]) -> Result<R, ReadError> + Send + Sync + 'static,
         R: Into<Seen>,
     {
+        self.answer(request, canonical, Own(Arc::new(query))).await
+    }
+
+    /// Answers a question about the data. `canonical` names route and parameters.
+    pub(crate) async fn answer(
+        &self,
+        request: &HttpRequest,
+        canonical: String,
+        question: impl Question,
+    ) -> Result<HttpResponse, Problem> {
         let conditions = Conditions::of(request);
         let Some((answers, known)) = self.cached() else {
             note(request, Origin::Uncached);
-            let answer = self.uncached(canonical, &conditions, query).await?;
+            let answer = self.uncached(canonical, &conditions, question).await?;
             return deliver(request, &conditions, None, &answer).await;
         };
         let key = format!("{}|{canonical}", known.data);
@@ -146,7 +144,7 @@ impl Snapshots {
         note(request, Origin::Miss);
         let computed = async {
             let news = Some(Arc::clone(&known));
-            match self.read(canonical, news, Conditions::None, query).await {
+            match self.read(canonical, news, &Conditions::None, question, Arc::new(|| ())).await {
                 Ok((answer, is_newer)) => {
                     if is_newer {
                         self.kept.watch.distrust();
@@ -163,26 +161,21 @@ impl Snapshots {
     }
 
     /// An answer that is kept for nobody, and shared with whoever asks for it before the read begins.
-    async fn uncached<F, R>(&self, canonical: String, conditions: &Conditions, query: F) -> Outcome
-    where
-        F: Fn(&mut Connection, &[SourceState]) -> Result<R, ReadError> + Send + 'static,
-        R: Into<Seen>,
-    {
+    async fn uncached(&self, canonical: String, conditions: &Conditions, question: impl Question) -> Outcome {
         if conditions.exist() {
             // Whether the client has the answer is decided by the version of this moment.
-            let read = self.read(canonical, None, conditions.clone(), query);
+            let read = self.read(canonical, None, conditions, question, Arc::new(|| ()));
             return read.await.map(|(answer, _)| Arc::new(answer));
         }
         let name = canonical.clone();
-        let read = async |joinable: Joinable<Outcome>| {
-            let query = move |connection: &mut Connection, sources: &[SourceState]| {
+        let read = async |joinable: Joinable<(), Outcome>| {
+            let begin = Arc::new(move || {
                 joinable.begin();
-                query(connection, sources)
-            };
-            let read = self.read(canonical, self.kept.watch.known(), Conditions::None, query);
+            });
+            let read = self.read(canonical, self.kept.watch.known(), &Conditions::None, question, begin);
             read.await.map(|(answer, _)| Arc::new(answer))
         };
-        self.kept.answers_read.read(&name, read).await
+        self.kept.answers_read.read(&name, (), read).await
     }
 
     /// Answers what the overview shows. `name` names the route, and what else the answer depends on.
@@ -231,7 +224,7 @@ impl Snapshots {
             let rendered = query(connection, &sources)?;
             Ok(Answer::new(Label::of_body(&name, rendered.body(), &sources), rendered))
         };
-        let answer = self.database.read(compute).await?;
+        let answer = self.reads.database.read(compute).await?;
         deliver(request, &conditions, None, &Arc::new(answer)).await
     }
 
@@ -268,7 +261,7 @@ impl Snapshots {
     async fn read_overview(&self) -> Result<Arc<Overview>, Problem> {
         // Whoever watches looks at the tables as well.
         let is_checked = self.is_version_known();
-        let read = async |joinable: Joinable<_>| {
+        let read = async |joinable: Joinable<(), _>| {
             let read = move |connection: &mut Connection| {
                 joinable.begin();
                 match is_checked {
@@ -276,48 +269,47 @@ impl Snapshots {
                     false => read_overview(connection),
                 }
             };
-            self.database.read(read).await.map(Arc::new)
+            self.reads.database.read(read).await.map(Arc::new)
         };
-        self.kept.overviews_read.read("overview", read).await
+        self.kept.overviews_read.read("overview", (), read).await
     }
 
     /// Computes an answer, beginning with the version that is known, if one is. Returns whether the data turned
     /// out to be of another version than that.
-    async fn read<F, R>(
+    async fn read(
         &self,
         canonical: String,
         known: Option<Arc<Known>>,
-        conditions: Conditions,
-        query: F,
-    ) -> Result<(Answer, bool), Problem>
-    where
-        F: Fn(&mut Connection, &[SourceState]) -> Result<R, ReadError> + Send + 'static,
-        R: Into<Seen>,
-    {
-        let compute = move |connection: &mut Connection| {
-            let mut sources = match &known {
-                Some(known) => known.overview.sources.clone(),
-                None => version::sources(connection)?,
-            };
-            let mut reads = 1;
-            loop {
-                let label = Label::of_query(&canonical, &sources);
-                if conditions.met_by(&label) {
-                    return Ok((Answer::unchanged(label), false));
-                }
-                let Seen { rendered, version: seen } = query(connection, &sources)?.into();
-                if seen == Some(version::number(&sources)) {
-                    return Ok((Answer::new(label, rendered), reads > 1));
-                }
-                let after = version::sources(connection)?;
-                if after == sources || reads == MOST_READS {
-                    return Ok((Answer::new(label, rendered), reads > 1));
-                }
-                sources = after;
-                reads += 1;
-            }
+        conditions: &Conditions,
+        question: impl Question,
+        begin: Begin,
+    ) -> Result<(Answer, bool), Problem> {
+        let mut sources = match &known {
+            Some(known) => Arc::clone(&known.overview.sources),
+            None => self.sources().await?,
         };
-        self.database.read(compute).await
+        let mut reads = 1;
+        loop {
+            let label = Label::of_query(&canonical, &sources);
+            if conditions.met_by(&label) {
+                return Ok((Answer::unchanged(label), false));
+            }
+            let Seen { rendered, version: seen } = question.ask(&self.reads, &sources, &begin).await?;
+            if seen == Some(version::number(&sources)) {
+                return Ok((Answer::new(label, rendered), reads > 1));
+            }
+            let after = self.sources().await?;
+            if after == sources || reads == MOST_READS {
+                return Ok((Answer::new(label, rendered), reads > 1));
+            }
+            sources = after;
+            reads += 1;
+        }
+    }
+
+    /// The version of the data at this moment.
+    async fn sources(&self) -> Result<Arc<[SourceState]>, Problem> {
+        self.reads.database.read(|connection| Ok(version::sources(connection)?.into())).await
     }
 }
 

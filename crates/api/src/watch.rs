@@ -121,7 +121,7 @@ mod tests {
             last_batch_at: None,
         };
         let last_successful_run = runs.and_then(|seconds| chrono::DateTime::from_timestamp(seconds, 0));
-        Overview { sources: vec![source], checkpoints: vec![], recent_runs: vec![], last_successful_run }
+        Overview { sources: [source].into(), checkpoints: vec![], recent_runs: vec![], last_successful_run }
     }
 
     #[test]

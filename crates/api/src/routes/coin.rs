@@ -1,7 +1,9 @@
 //! `GET /data/{crypto_id}`: the newest observation of a coin.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, web};
-use kasparro_core::store::latest;
+use kasparro_core::store::version::SourceState;
 use serde::Serialize;
 use serde_json::json;
 use utoipa::IntoParams;
@@ -11,8 +13,9 @@ use crate::answer::Rendered;
 use crate::observation::{Fields, Observation};
 use crate::params::{self, MAX_TEXT_CHARS, Params};
 use crate::problem::{Code, Problem};
-use crate::snapshot::{Seen, Snapshots};
-use crate::{schemas, sources};
+use crate::reads::{Begin, Question, Reads, Seen};
+use crate::snapshot::Snapshots;
+use crate::{db, schemas, sources};
 
 /// Parameters of `GET /data/{crypto_id}` beside the id.
 #[derive(Clone, Debug, Serialize)]
@@ -58,19 +61,34 @@ pub(crate) async fn newest(
     let query = Query { source: params.text("source", MAX_TEXT_CHARS) };
     params.finish()?;
     let canonical = serde_json::to_string(&("coin", &crypto_id, &query)).unwrap_or_default();
-    snapshots
-        .data(&request, canonical, move |connection, known| {
-            let source = query.source.as_deref().map(|name| sources::find(known, name)).transpose()?;
-            let row = match source {
-                // Asked for a source that has delivered nothing yet.
-                Some(None) => None,
-                Some(Some(source)) => latest::newest(connection, &crypto_id, Some(source.source_id))?,
-                None => latest::newest(connection, &crypto_id, None)?,
-            };
-            let (row, version) = row.ok_or_else(|| unknown_coin(query.source.as_deref()))?;
-            Ok(Seen { rendered: Rendered::json(&Observation::of(row, Fields::ALL, known))?, version })
-        })
-        .await
+    snapshots.answer(&request, canonical, Coin { crypto_id, source: query.source }).await
+}
+
+/// Which coin is wanted.
+struct Coin {
+    crypto_id: String,
+    /// Name of the one source that is asked; of all if `None`.
+    source: Option<String>,
+}
+
+impl Question for Coin {
+    async fn ask(&self, reads: &Reads, sources: &Arc<[SourceState]>, begin: &Begin) -> Result<Seen, Problem> {
+        let source = self.source.as_deref().map(|name| sources::find(sources, name)).transpose()?;
+        begin();
+        let found = reads.newest(&self.crypto_id).await?;
+        let row = found
+            .rows
+            .iter()
+            // A source that has delivered nothing yet has no coin.
+            .filter(|(id, _)| source.is_none_or(|source| source.is_some_and(|s| s.source_id == *id)))
+            .map(|(_, row)| row)
+            .filter(|row| row.crypto_id == self.crypto_id)
+            .max_by_key(|row| (row.observed_at, row.coin_id))
+            .ok_or_else(|| unknown_coin(self.source.as_deref()))?;
+        let shown = Observation::of(row.clone(), Fields::ALL, sources);
+        let rendered = Rendered::json(&shown).map_err(db::refusal)?;
+        Ok(Seen { rendered, version: found.version })
+    }
 }
 
 fn unknown_coin(source: Option<&str>) -> Problem {

@@ -15,7 +15,8 @@ use crate::findings::{Orders, Spans, Totals};
 use crate::format::{Format, Rows};
 use crate::observation::Observation;
 use crate::problem::{Code, Problem};
-use crate::snapshot::{Seen, Snapshots};
+use crate::reads::Seen;
+use crate::snapshot::Snapshots;
 
 use super::query::{Direction, Query};
 

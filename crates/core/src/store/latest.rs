@@ -5,24 +5,31 @@ use diesel::prelude::*;
 use super::listed::Observation;
 use crate::schema::{asset_links, assets, coin_labels, coin_latest, coins, data_sources, etl_batches};
 
-/// The newest observation of a coin by `observed_at`, over all sources or by one of them, with
-/// [`super::version::number`] of that moment. `None` when no source has such a coin.
+/// The newest observation of some coins, with the key of the source of each.
+#[derive(Clone, Debug)]
+pub struct Newest {
+    /// In no order: those of every source that has a coin of one of the ids.
+    pub rows: Vec<(i16, Observation)>,
+    /// [`super::version::number`] of that moment; `None` without rows.
+    pub version: Option<i64>,
+}
+
+/// The newest observation by `observed_at` of the coins that have one of these ids at any source.
 ///
 /// # Errors
 /// What the database says.
-pub fn newest(
-    connection: &mut PgConnection,
-    crypto_id: &str,
-    source_id: Option<i16>,
-) -> QueryResult<Option<(Observation, Option<i64>)>> {
+pub fn newest(connection: &mut PgConnection, crypto_ids: &[String]) -> QueryResult<Newest> {
     let versions = diesel::alias!(data_sources as versions);
-    let query = coin_latest::table
+    let found: Vec<(i16, Option<i64>, Observation)> = coin_latest::table
         .inner_join(coins::table.inner_join(data_sources::table))
         .inner_join(coin_labels::table)
         .inner_join(etl_batches::table)
-        .filter(coins::crypto_id.eq(crypto_id))
-        .order((coin_latest::observed_at.desc(), coin_latest::coin_id.desc()))
+        .filter(coins::crypto_id.eq_any(crypto_ids))
         .select((
+            coins::source_id,
+            int8(
+                versions.select(diesel::dsl::sum(versions.field(data_sources::batch_number))).single_value(),
+            ),
             (
                 coin_latest::coin_id,
                 coin_latest::observed_at,
@@ -50,15 +57,10 @@ pub fn newest(
                     .select(assets::slug)
                     .single_value(),
             ),
-            int8(
-                versions.select(diesel::dsl::sum(versions.field(data_sources::batch_number))).single_value(),
-            ),
-        ));
-    // Two statements of their own: the text of one that is put together at run time is written anew each time.
-    match source_id {
-        Some(source_id) => query.filter(coins::source_id.eq(source_id)).first(connection).optional(),
-        None => query.first(connection).optional(),
-    }
+        ))
+        .load(connection)?;
+    let version = found.first().and_then(|(_, version, _)| *version);
+    Ok(Newest { rows: found.into_iter().map(|(source, _, row)| (source, row)).collect(), version })
 }
 
 /// Which coins are meant; `None` means any.

@@ -45,20 +45,6 @@ pub fn recent_runs(connection: &mut PgConnection, count: i64) -> QueryResult<Vec
     etl_runs::table.order(etl_runs::run_id.desc()).limit(count).select(Run::as_select()).load(connection)
 }
 
-/// When the newest successful run ended, UTC; `None` when there is none.
-///
-/// # Errors
-/// What the database says.
-pub fn last_successful_run(connection: &mut PgConnection) -> QueryResult<Option<DateTime<Utc>>> {
-    etl_runs::table
-        .filter(etl_runs::success.eq(true))
-        .order(etl_runs::run_id.desc())
-        .select(etl_runs::ended_at)
-        .first(connection)
-        .optional()
-        .map(Option::flatten)
-}
-
 /// The checkpoint of every source that delivers observations, by name.
 ///
 /// # Errors

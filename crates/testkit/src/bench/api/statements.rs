@@ -71,10 +71,12 @@ fn filled(sql: &str, values: &str) -> String {
         .fold(sql.to_owned(), |sql, (number, value)| sql.replace(&format!("${number}"), &typed(value)))
 }
 
-/// A value with its type where that is not clear from its place: lists of keys, and times.
+/// A value with its type where that is not clear from its place: lists of keys or of names, and times.
 fn typed(value: &str) -> String {
     let is_time = value.len() > 12 && value.starts_with("'20") && value[5..].starts_with('-');
+    let is_names = value.starts_with("'{") && value.contains(|c: char| c.is_ascii_alphabetic());
     match value {
+        list if is_names => format!("{list}::text[]"),
         list if list.starts_with("'{") => format!("{list}::integer[]"),
         time if is_time => format!("{time}::timestamptz"),
         value => value.to_owned(),
@@ -89,8 +91,8 @@ mod tests {
     fn statements_are_read_from_a_log() {
         let log = "2026-11-25 03:00:00 UTC [1] kasparro-api LOG:  execute __diesel_stmt_1: select $1,\n\
                    \t  $2 limit $10\n\
-                   2026-11-25 03:00:00 UTC [1] kasparro-api DETAIL:  Parameters: $1 = '{1,2}', $2 = NULL, $10 = '5'\n\
+                   2026-11-25 03:00:00 UTC [1] kasparro-api DETAIL:  Parameters: $1 = '{1,2}', $2 = '{a-1}', $10 = '5'\n\
                    2026-11-25 03:00:00 UTC [2] psql LOG:  execute x: select 9\n";
-        assert_eq!(parse(log), ["select '{1,2}'::integer[], NULL limit '5'"]);
+        assert_eq!(parse(log), ["select '{1,2}'::integer[], '{a-1}'::text[] limit '5'"]);
     }
 }
