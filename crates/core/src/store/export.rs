@@ -114,7 +114,7 @@ fn statement(selection: &Selection, part: Option<&Part>) -> Statement {
                 "o.source_id = any($1)"
             },
         )
-        .replace("{bounds}", selection.bounds_condition());
+        .replace("{bounds}", &selection.bounds_condition());
     let statement = selection
         .bind_scope(Statement::new(sql))
         .bind::<Nullable<SmallInt>, _>(part.map(|part| part.source_id))

@@ -74,9 +74,12 @@ pub(super) const NAMES_BY_KEY: &str = "\
      left join lateral (select a.slug from asset_links x join assets a on a.asset_id = x.asset_id \
                          where x.coin_id = p.coin_id and x.ended_at is null offset 0) a on true";
 
-/// What bounds mean. One text for all of them, so that the number of statements stays small.
-const BOUNDS: &str = "
-   and o.observed_at between coalesce($5, '-infinity') and coalesce($6, 'infinity')
+/// What bounds of time mean. One text for all values of them, so that the number of statements stays small.
+const TIMES: &str = "
+   and o.observed_at between coalesce($5, '-infinity') and coalesce($6, 'infinity')";
+
+/// What bounds of amounts mean, likewise.
+const AMOUNTS: &str = "
    and ($7 is null or o.price_usd >= $7) and ($8 is null or o.price_usd <= $8)
    and ($9 is null or o.market_cap_usd >= $9) and ($10 is null or o.market_cap_usd <= $10)
    and ($11 is null or o.volume_24h_usd >= $11) and ($12 is null or o.volume_24h_usd <= $12)";
@@ -147,6 +150,10 @@ impl Bounds {
         [&self.price_usd, &self.market_cap_usd, &self.volume_24h_usd].into_iter().flatten()
     }
 
+    fn has_amounts(&self) -> bool {
+        self.amounts().any(Option::is_some)
+    }
+
     fn entry(&self) -> Entry {
         fn is_set<T>(bounds: &[Option<T>; 2]) -> bool {
             bounds.iter().any(Option::is_some)
@@ -186,7 +193,7 @@ impl Selection {
     pub(super) fn rows(&self) -> String {
         let bounds = match self.entry() {
             Some(Entry::Index(amount)) => self.bounds_with_range(amount),
-            _ => self.bounds_condition().to_owned(),
+            _ => self.bounds_condition(),
         };
         let table = if self.latest { "coin_latest" } else { "observations" };
         match self.scope {
@@ -197,14 +204,20 @@ impl Selection {
         }
     }
 
-    /// The condition of the bounds, `$5` to `$12`, beginning with `and`; empty without bounds.
-    pub(super) fn bounds_condition(&self) -> &'static str {
-        if self.bounds.is_some() { BOUNDS } else { "" }
+    /// The condition of the bounds, `$5` to `$12`, beginning with `and`; empty without bounds. To check bounds that are
+    /// not set costs a page more than its rows do.
+    pub(super) fn bounds_condition(&self) -> String {
+        let condition = |bounds: &Bounds| match bounds.has_amounts() {
+            true => [TIMES, AMOUNTS].concat(),
+            false => TIMES.to_owned(),
+        };
+        self.bounds.as_ref().map(condition).unwrap_or_default()
     }
 
     /// The same for rows whose amount is known, entering the index of that amount; empty without bounds.
     pub(super) fn bounds_with_range(&self, amount: AmountColumn) -> String {
-        if self.bounds.is_some() { [BOUNDS, amount.range()].concat() } else { String::new() }
+        let range = if self.bounds.as_ref().is_some_and(Bounds::has_amounts) { amount.range() } else { "" };
+        self.bounds_condition() + range
     }
 
     /// Binds the keys of the scope.
@@ -298,7 +311,7 @@ pub fn count(connection: &mut PgConnection, selection: &Selection) -> QueryResul
     let (sql, rounded) = match selection.entry() {
         _ if selection.is_few() => (format!("select count(*) as total from {}", selection.rows()), false),
         Some(Entry::Batches) => (COUNT_BETWEEN.to_owned(), false),
-        _ => (COUNT_OF_SOURCES.replace("{bounds}", BOUNDS), true),
+        _ => (COUNT_OF_SOURCES.replace("{bounds}", &selection.bounds_condition()), true),
     };
     let statement = selection.bind_scope(Statement::new(sql));
     let unused = (2..=4).fold(statement, |statement, _| statement.bind::<BigInt, _>(0));

@@ -217,7 +217,7 @@ fn statement(query: &PageQuery, shown: &str) -> Statement {
         .replace("{rows}", &rows)
         .replace("{sorted}", &sorted)
         .replace("{selected}", &query.selection.rows())
-        .replace("{bounds}", query.selection.bounds_condition());
+        .replace("{bounds}", &query.selection.bounds_condition());
     bound(Statement::new(directed(&sql, query.order)), query)
 }
 
