@@ -1,10 +1,12 @@
 //! `observations`: what each source said of each coin at each time.
 
+use std::cell::RefCell;
 use std::io::Write;
 
 use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
-use diesel::pg::CopyFormat;
+use diesel::pg::{CopyFormat, CopyTarget, Pg};
 use diesel::prelude::*;
+use diesel::query_builder::AstPass;
 use diesel::result::Error;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Date, Integer, Nullable, Numeric, SmallInt, Timestamptz};
@@ -177,36 +179,63 @@ pub fn find(connection: &mut PgConnection, source_id: i16, keys: &[Key]) -> Quer
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
-/// Appends rows that do not exist, by COPY in the binary format.
+diesel::define_sql_function! {
+    /// Defined in the migrations.
+    fn observation_partition_name(of_source: SmallInt, wanted: Date) -> Text;
+}
+
+/// The name of the partition for a month of a source, whether it exists or not.
 ///
 /// # Errors
-/// What the database says; a key that exists is a unique violation.
+/// What the database says.
+pub fn partition_name(
+    connection: &mut PgConnection,
+    source_id: i16,
+    month: NaiveDate,
+) -> QueryResult<String> {
+    diesel::select(observation_partition_name(source_id, month)).get_result(connection)
+}
+
+/// The table of all partitions, which finds the one for each row.
+const ALL: &str = "observations";
+
+thread_local! {
+    /// Where the COPY of this thread goes.
+    static COPIED_INTO: RefCell<String> = RefCell::default();
+}
+
+/// Diesel knows the table of a COPY by its type, which no name of a partition can be part of; so the thread is told.
+struct Target;
+
+impl CopyTarget for Target {
+    type Table = observations::table;
+    type SqlType = observations::SqlType;
+
+    fn walk_target(mut pass: AstPass<'_, '_, Pg>) -> QueryResult<()> {
+        COPIED_INTO.with_borrow(|name| pass.push_identifier(name))?;
+        pass.push_sql(
+            " (observed_at, batch_id, coin_id, label_id, raw_position, source_id, rank, price_usd, market_cap_usd, \
+             volume_24h_usd, change_24h_percent, circulating_supply, total_supply, max_supply)",
+        );
+        Ok(())
+    }
+}
+
+/// Appends rows that do not exist, by COPY in the binary format; rows of one month into its `partition`, if that is known:
+/// finding it for each row is a fifth of what the server does.
+///
+/// # Errors
+/// What the database says; a key that exists is a unique violation, a row that belongs elsewhere a check violation.
 pub fn append(
     connection: &mut PgConnection,
     source_id: i16,
     batch_id: i64,
+    partition: Option<&str>,
     rows: &[Row<'_>],
 ) -> QueryResult<()> {
-    use observations as o;
     if rows.is_empty() {
         return Ok(());
     }
-    let columns = (
-        o::observed_at,
-        o::batch_id,
-        o::coin_id,
-        o::label_id,
-        o::raw_position,
-        o::source_id,
-        o::rank,
-        o::price_usd,
-        o::market_cap_usd,
-        o::volume_24h_usd,
-        o::change_24h_percent,
-        o::circulating_supply,
-        o::total_supply,
-        o::max_supply,
-    );
     let push = |out: &mut copy::Columns, row: &Row<'_>| {
         out.time(row.observed_at);
         out.bigint(batch_id);
@@ -216,8 +245,9 @@ pub fn append(
         out.smallint(source_id);
         out.values(row.values);
     };
-    diesel::copy_from(o::table)
-        .from_raw_data(columns, |out: &mut dyn Write| copy::send(out, 14, rows, push))
+    COPIED_INTO.set(partition.unwrap_or(ALL).to_owned());
+    diesel::copy_from(observations::table)
+        .from_raw_data(Target, |out: &mut dyn Write| copy::send(out, 14, rows, push))
         .with_format(CopyFormat::Binary)
         .execute(connection)
         .map(drop)

@@ -4,7 +4,7 @@
 mod directory;
 mod plan;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use compact_str::CompactString;
@@ -103,8 +103,8 @@ pub(crate) struct Loader {
     pub(crate) run_id: i64,
     pub(crate) epoch: i64,
     directory: Directory,
-    /// Months whose partition is known to exist.
-    months: BTreeSet<NaiveDate>,
+    /// Months whose partition is known to exist, with its name where it was needed.
+    months: BTreeMap<NaiveDate, Option<String>>,
     /// Months that are loaded in bulk: they have no indexes, and are not counted.
     unfinished: BTreeSet<NaiveDate>,
     /// What the open transaction has still to write when its last batch is there.
@@ -135,7 +135,7 @@ const BULK_RECORDS: usize = 5_000;
 impl Loader {
     pub(crate) fn new(source: SourceKey, run_id: i64, epoch: i64) -> Self {
         let directory = Directory::new(source.source_id);
-        let (months, unfinished) = (BTreeSet::new(), BTreeSet::new());
+        let (months, unfinished) = (BTreeMap::new(), BTreeSet::new());
         Self { source, run_id, epoch, directory, months, unfinished, open: Open::default(), declared: None }
     }
 
@@ -250,7 +250,7 @@ impl Loader {
 
     /// Whether rows of the batch belong into months that are not known to have a partition.
     pub(crate) fn needs_partitions(&self, ready: &Ready) -> bool {
-        months(ready).iter().any(|month| !self.months.contains(month))
+        months(ready).iter().any(|month| !self.months.contains_key(month))
     }
 
     /// Makes the partitions that a batch needs. Not within a transaction: what is empty does no harm.
@@ -262,14 +262,33 @@ impl Loader {
         let wanted = months(ready);
         let bulk = ready.record_count() >= BULK_RECORDS * wanted.len().max(1);
         for month in wanted {
-            if !self.months.contains(&month) {
+            if !self.months.contains_key(&month) {
                 if observation::ensure_partition(connection, self.source.source_id, month, !bulk)? && bulk {
                     self.finish_later(month);
                 }
-                self.months.insert(month);
+                self.months.insert(month, None);
             }
         }
         Ok(())
+    }
+
+    /// The name of the partition that many rows belong to, if it is one.
+    fn partition_of(
+        &mut self,
+        connection: &mut PgConnection,
+        outcome: &plan::Outcome<'_>,
+    ) -> QueryResult<Option<&str>> {
+        let Some((oldest, newest)) = outcome.observed().filter(|_| outcome.new.len() >= BULK_RECORDS) else {
+            return Ok(None);
+        };
+        let known = month(oldest).filter(|oldest| month(newest) == Some(*oldest));
+        let Some((month, name)) = known.and_then(|month| Some((month, self.months.get_mut(&month)?))) else {
+            return Ok(None);
+        };
+        if name.is_none() {
+            *name = Some(observation::partition_name(connection, self.source.source_id, month)?);
+        }
+        Ok(name.as_deref())
     }
 
     /// Looks existing observations up; without an index that would read whole months.
@@ -334,7 +353,9 @@ impl Loader {
                 coin_ids: &outcome.coin_ids,
             },
         )?;
-        observation::append(connection, self.source.source_id, batch_id, &outcome.new)?;
+        let source_id = self.source.source_id;
+        let partition = self.partition_of(connection, &outcome)?;
+        observation::append(connection, source_id, batch_id, partition, &outcome.new)?;
         observation::restate(connection, self.source.source_id, batch_id, &outcome.restated)?;
         for (&old_batch, &rows) in &outcome.superseded {
             batch::supersede(connection, old_batch, rows)?;
@@ -462,7 +483,7 @@ const MAX_EXCERPT_BYTES: usize = 1024;
 
 /// Refused records as they are stored: the same one once, with a count.
 pub(crate) fn rejects(rejects: &[Reject]) -> Vec<reject::NewReject> {
-    let mut kept: std::collections::BTreeMap<Vec<u8>, reject::NewReject> = std::collections::BTreeMap::new();
+    let mut kept: BTreeMap<Vec<u8>, reject::NewReject> = BTreeMap::new();
     for one in rejects {
         let fingerprint = Sha256::new()
             .chain_update(one.code.as_str())
