@@ -25,7 +25,18 @@ pub(super) fn send<T>(
     rows: &[T],
     push: impl Fn(&mut Columns, &T),
 ) -> Result<(), Error> {
-    write(out, columns, rows, push).map_err(|error| Error::SerializationError(Box::new(error)))
+    send_and(out, columns, rows, push, |_| ())
+}
+
+/// The same; `sent` is called with the rows of each piece while the server works on them.
+pub(super) fn send_and<T>(
+    out: &mut dyn Write,
+    columns: i16,
+    rows: &[T],
+    push: impl Fn(&mut Columns, &T),
+    sent: impl FnMut(&[T]),
+) -> Result<(), Error> {
+    write(out, columns, rows, push, sent).map_err(|error| Error::SerializationError(Box::new(error)))
 }
 
 fn write<T>(
@@ -33,6 +44,7 @@ fn write<T>(
     columns: i16,
     rows: &[T],
     push: impl Fn(&mut Columns, &T),
+    mut sent: impl FnMut(&[T]),
 ) -> io::Result<()> {
     let mut piece = Columns(Vec::with_capacity(ROWS_AT_ONCE * 200));
     piece.0.extend_from_slice(HEADER);
@@ -43,6 +55,7 @@ fn write<T>(
         }
         out.write_all(&piece.0)?;
         piece.0.clear();
+        sent(rows);
     }
     out.write_all(&END)
 }

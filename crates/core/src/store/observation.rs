@@ -96,6 +96,17 @@ pub fn count_partition(connection: &mut PgConnection, source_id: i16, month: Nai
     diesel::select(count_observation_partition(source_id, month)).get_result(connection)
 }
 
+/// Says that a month of a source is counted; `false` when it was. The transaction writes what it comes to.
+///
+/// # Errors
+/// What the database says.
+pub fn set_counted(connection: &mut PgConnection, source_id: i16, month: NaiveDate) -> QueryResult<bool> {
+    use crate::schema::observation_partitions as t;
+    let uncounted =
+        t::table.filter(t::source_id.eq(source_id).and(t::month.eq(month)).and(t::counted.eq(false)));
+    diesel::update(uncounted).set(t::counted.eq(true)).execute(connection).map(|rows| rows == 1)
+}
+
 /// Months of a source whose partition lacks indexes or is not counted: they are being loaded in bulk, or the run that
 /// did so was killed.
 ///
@@ -222,7 +233,8 @@ impl CopyTarget for Target {
 }
 
 /// Appends rows that do not exist, by COPY in the binary format; rows of one month into its `partition`, if that is known:
-/// finding it for each row is a fifth of what the server does.
+/// finding it for each row is a fifth of what the server does. `sent` is called with some rows after the other, in their order,
+/// while the server works on them.
 ///
 /// # Errors
 /// What the database says; a key that exists is a unique violation, a row that belongs elsewhere a check violation.
@@ -232,6 +244,7 @@ pub fn append(
     batch_id: i64,
     partition: Option<&str>,
     rows: &[Row<'_>],
+    sent: impl FnMut(&[Row<'_>]),
 ) -> QueryResult<()> {
     if rows.is_empty() {
         return Ok(());
@@ -246,8 +259,11 @@ pub fn append(
         out.values(row.values);
     };
     COPIED_INTO.set(partition.unwrap_or(ALL).to_owned());
+    // Diesel calls it once, and does not know that.
+    let sent = RefCell::new(sent);
+    let send = |out: &mut dyn Write| copy::send_and(out, 14, rows, push, |rows| (sent.borrow_mut())(rows));
     diesel::copy_from(observations::table)
-        .from_raw_data(Target, |out: &mut dyn Write| copy::send(out, 14, rows, push))
+        .from_raw_data(Target, send)
         .with_format(CopyFormat::Binary)
         .execute(connection)
         .map(drop)

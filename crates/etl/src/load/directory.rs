@@ -3,7 +3,8 @@
 //! The lease makes this process the only writer, so what was read under it stays true until it writes itself.
 //! That is why most records need no look-up: newer than the newest is new.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, btree_map};
+use std::iter::Peekable;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use compact_str::CompactString;
@@ -19,6 +20,9 @@ use super::plan::Change;
 /// of coins that the largest source has ever listed.
 const MAX_COINS: usize = 100_000;
 
+/// Spans of months that are counted later that are held at the most, about 100 bytes each.
+const MOST_HELD: usize = 50_000;
+
 /// The coins that were met.
 pub(super) struct Directory {
     source_id: i16,
@@ -28,8 +32,10 @@ pub(super) struct Directory {
     by_key: HashMap<i32, usize>,
     /// Places of coins with spans that are not written yet.
     widened: Vec<usize>,
-    /// Months that are counted later.
-    uncounted: BTreeSet<NaiveDate>,
+    /// Months that are counted when all their rows are there, and whether the spans of all of those are held until then.
+    uncounted: BTreeMap<NaiveDate, bool>,
+    /// How many are held.
+    held: usize,
 }
 
 /// Where a record belongs.
@@ -50,7 +56,8 @@ pub(super) struct Entry {
     is_stored: bool,
     /// The time of the last record that this run has met.
     pub(super) met: Option<DateTime<Utc>>,
-    /// What the observations that the open transaction writes lie between, by month.
+    /// What the observations that the open transaction writes lie between, by month; and those of months that are
+    /// counted later.
     spans: Vec<(NaiveDate, Span)>,
 }
 
@@ -62,12 +69,13 @@ impl Directory {
             entries: Vec::new(),
             by_key: HashMap::new(),
             widened: Vec::new(),
-            uncounted: BTreeSet::new(),
+            uncounted: BTreeMap::new(),
+            held: 0,
         }
     }
 
     pub(super) fn clear(&mut self) {
-        let uncounted = std::mem::take(&mut self.uncounted);
+        let uncounted = self.uncounted.keys().map(|month| (*month, false)).collect();
         *self = Self { uncounted, ..Self::new(self.source_id) };
     }
 
@@ -183,16 +191,38 @@ impl Directory {
         &mut self.entries[place]
     }
 
-    /// Leaves a month out that is counted when its rows are there.
-    pub(super) fn count_later(&mut self, month: NaiveDate) {
-        self.uncounted.insert(month);
+    /// Holds the spans of a month until all its rows are there. When some already are (`begun`), the rows are counted then.
+    pub(super) fn count_later(&mut self, month: NaiveDate, begun: bool) {
+        self.uncounted.insert(month, !begun);
+    }
+
+    /// What the observations of a month that is counted later lie between, by coin; `None` unless this has seen all.
+    pub(super) fn spans_of(&self, month: NaiveDate) -> Option<Vec<(NaiveDate, i32, Span)>> {
+        self.uncounted.get(&month).filter(|is_held| **is_held)?;
+        let entries = self.widened.iter().map(|place| &self.entries[*place]);
+        let spans =
+            entries.flat_map(|entry| entry.spans.iter().map(|(of, span)| (*of, entry.coin_id, *span)));
+        let mut spans: Vec<_> = spans.filter(|(of, ..)| *of == month).collect();
+        spans.sort_unstable_by_key(|(_, coin_id, _)| *coin_id);
+        Some(spans)
+    }
+
+    /// Lets go of the spans that are held: there are too many.
+    fn let_go(&mut self) {
+        for place in &self.widened {
+            self.entries[*place].spans.retain(|(month, _)| !self.uncounted.contains_key(month));
+        }
+        self.uncounted.values_mut().for_each(|is_held| *is_held = false);
+        self.held = 0;
     }
 
     /// Takes in an observation that is written, or other values of one that exists.
     pub(super) fn widen(&mut self, place: usize, row: &Row<'_>, is_new: bool) {
-        let Some(month) = month(row.observed_at).filter(|month| !self.uncounted.contains(month)) else {
+        let Some(month) = month(row.observed_at) else { return };
+        let is_held = self.uncounted.get(&month).copied();
+        if is_held == Some(false) {
             return;
-        };
+        }
         let entry = &mut self.entries[place];
         if entry.spans.is_empty() {
             self.widened.push(place);
@@ -203,23 +233,22 @@ impl Directory {
         }
         let mut span = Span::at(row.observed_at);
         span.add(row, is_new);
+        // Most coins have one or two: room for four each would be megabytes.
+        entry.spans.reserve_exact(1);
         entry.spans.push((month, span));
+        self.held += usize::from(is_held.is_some());
+        if self.held > MOST_HELD {
+            self.let_go();
+        }
     }
 
-    /// Takes over what a batch changes.
-    pub(super) fn apply(&mut self, changes: &BTreeMap<i32, Change<'_>>, batch_id: i64) {
-        for (coin_id, change) in changes {
-            let latest = &mut self.entries[self.by_key[coin_id]].latest;
-            match (latest.as_mut(), &change.shown) {
-                (_, Some(row)) => *latest = Some(shown(change, row, batch_id)),
-                (Some(latest), None) => {
-                    latest.first_observed_at = change.first_observed_at;
-                    latest.observations = change.observations;
-                }
-                // A coin without a state gets one from its first row.
-                (None, None) => {}
-            }
-        }
+    /// Begins to take over what a batch changes.
+    pub(super) fn intake<'d, 'r>(
+        &'d mut self,
+        changes: &'d BTreeMap<i32, Change<'r>>,
+        batch_id: i64,
+    ) -> Intake<'d, 'r> {
+        Intake { directory: self, changes: changes.iter().peekable(), batch_id }
     }
 
     /// Writes what the observations lie between, and the states of these coins.
@@ -229,10 +258,13 @@ impl Directory {
         coin_ids: &BTreeSet<i32>,
     ) -> QueryResult<()> {
         let mut spans = Vec::new();
-        for place in std::mem::take(&mut self.widened) {
-            let Entry { coin_id, spans: of_coin, .. } = &mut self.entries[place];
-            spans.extend(of_coin.drain(..).map(|(month, span)| (month, *coin_id, span)));
-        }
+        let is_due = |month: &NaiveDate| !self.uncounted.contains_key(month);
+        self.widened.retain(|place| {
+            let Entry { coin_id, spans: of_coin, .. } = &mut self.entries[*place];
+            let due = of_coin.extract_if(.., |(month, _)| is_due(month));
+            spans.extend(due.map(|(month, span)| (month, *coin_id, span)));
+            !of_coin.is_empty()
+        });
         spans.sort_unstable_by_key(|(month, coin_id, _)| (*month, *coin_id));
         coin_month::widen(connection, self.source_id, &spans)?;
         let entries = || coin_ids.iter().map(|coin_id| &self.entries[self.by_key[coin_id]]);
@@ -247,6 +279,52 @@ impl Directory {
             entry.is_stored = entry.latest.is_some();
         }
         Ok(())
+    }
+}
+
+/// Takes over what a batch changes, some rows after the other.
+pub(super) struct Intake<'d, 'r> {
+    directory: &'d mut Directory,
+    /// Those that are not taken over yet, by coin.
+    changes: Peekable<btree_map::Iter<'d, i32, Change<'r>>>,
+    batch_id: i64,
+}
+
+impl Intake<'_, '_> {
+    /// Takes in new rows, which come in the order of their coins, and what becomes of these.
+    pub(super) fn add(&mut self, rows: &[Row<'_>]) {
+        for of_coin in rows.chunk_by(|a, b| a.coin_id == b.coin_id) {
+            let coin_id = of_coin[0].coin_id;
+            let place = self.directory.by_key[&coin_id];
+            for row in of_coin {
+                self.directory.widen(place, row, true);
+            }
+            while let Some((coin_id, change)) = self.changes.next_if(|(changed, _)| **changed <= coin_id) {
+                self.directory.apply(*coin_id, change, self.batch_id);
+            }
+        }
+    }
+
+    /// Takes over what is left, of coins without new rows.
+    pub(super) fn finish(self) {
+        for (coin_id, change) in self.changes {
+            self.directory.apply(*coin_id, change, self.batch_id);
+        }
+    }
+}
+
+impl Directory {
+    fn apply(&mut self, coin_id: i32, change: &Change<'_>, batch_id: i64) {
+        let latest = &mut self.entries[self.by_key[&coin_id]].latest;
+        match (latest.as_mut(), &change.shown) {
+            (_, Some(row)) => *latest = Some(shown(change, row, batch_id)),
+            (Some(latest), None) => {
+                latest.first_observed_at = change.first_observed_at;
+                latest.observations = change.observations;
+            }
+            // A coin without a state gets one from its first row.
+            (None, None) => {}
+        }
     }
 }
 

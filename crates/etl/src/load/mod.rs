@@ -14,7 +14,9 @@ use kasparro_core::store::observation::month;
 use kasparro_core::store::raw::Packed;
 use kasparro_core::store::run::Tally;
 use kasparro_core::store::source::{Added, SourceKey};
-use kasparro_core::store::{batch, checkpoint, csv_file, lease, observation, raw, reject, run, source};
+use kasparro_core::store::{
+    batch, checkpoint, coin_month, csv_file, lease, observation, raw, reject, run, source,
+};
 use kasparro_core::{MarketRecord, Reject};
 use sha2::{Digest, Sha256};
 
@@ -143,7 +145,7 @@ impl Loader {
     pub(crate) fn recover(&mut self, connection: &mut PgConnection) -> Result<(), LoadError> {
         let source_id = self.source.source_id;
         for month in observation::unfinished_partitions(connection, source_id)? {
-            self.finish_later(month);
+            self.finish_later(month, true);
         }
         Ok(())
     }
@@ -161,16 +163,19 @@ impl Loader {
         connection: &mut PgConnection,
         helper: Option<&mut PgConnection>,
     ) -> Result<(), LoadError> {
-        let (source_id, months) = (self.source.source_id, &self.unfinished);
+        let source_id = self.source.source_id;
+        let months: Vec<NaiveDate> = self.unfinished.iter().copied().collect();
+        let (held, others): (Vec<_>, Vec<_>) =
+            months.iter().partition(|month| self.directory.spans_of(**month).is_some());
         let build = |connection: &mut PgConnection| -> QueryResult<()> {
-            for month in months {
+            for month in &months {
                 while observation::build_index(connection, source_id, *month)? {}
             }
             Ok(())
         };
         let count_and_build = |connection: &mut PgConnection| -> QueryResult<()> {
-            for month in months {
-                observation::count_partition(connection, source_id, *month)?;
+            for month in others {
+                observation::count_partition(connection, source_id, month)?;
             }
             build(connection)
         };
@@ -182,7 +187,10 @@ impl Loader {
                     }
                 });
             }
-            build(connection)
+            for month in held {
+                self.write_spans(connection, month)?;
+            }
+            Ok::<_, LoadError>(build(connection)?)
         })?;
         while let Some(month) = self.unfinished.first().copied() {
             observation::count_partition(connection, source_id, month)?;
@@ -192,9 +200,21 @@ impl Loader {
         Ok(())
     }
 
-    fn finish_later(&mut self, month: NaiveDate) {
+    /// Writes what the observations of a month that was loaded in bulk lie between, unless it is written.
+    fn write_spans(&self, connection: &mut PgConnection, month: NaiveDate) -> Result<(), LoadError> {
+        let spans = self.directory.spans_of(month).unwrap_or_default();
+        connection.transaction(|connection| {
+            self.fence(connection)?;
+            if observation::set_counted(connection, self.source.source_id, month)? {
+                coin_month::widen(connection, self.source.source_id, &spans)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn finish_later(&mut self, month: NaiveDate, begun: bool) {
         self.unfinished.insert(month);
-        self.directory.count_later(month);
+        self.directory.count_later(month, begun);
     }
 
     /// Whether something was put off.
@@ -264,7 +284,7 @@ impl Loader {
         for month in wanted {
             if !self.months.contains_key(&month) {
                 if observation::ensure_partition(connection, self.source.source_id, month, !bulk)? && bulk {
-                    self.finish_later(month);
+                    self.finish_later(month, false);
                 }
                 self.months.insert(month, None);
             }
@@ -277,7 +297,7 @@ impl Loader {
         &mut self,
         connection: &mut PgConnection,
         outcome: &plan::Outcome<'_>,
-    ) -> QueryResult<Option<&str>> {
+    ) -> QueryResult<Option<String>> {
         let Some((oldest, newest)) = outcome.observed().filter(|_| outcome.new.len() >= BULK_RECORDS) else {
             return Ok(None);
         };
@@ -288,7 +308,7 @@ impl Loader {
         if name.is_none() {
             *name = Some(observation::partition_name(connection, self.source.source_id, month)?);
         }
-        Ok(name.as_deref())
+        Ok(name.clone())
     }
 
     /// Looks existing observations up; without an index that would read whole months.
@@ -355,12 +375,14 @@ impl Loader {
         )?;
         let source_id = self.source.source_id;
         let partition = self.partition_of(connection, &outcome)?;
-        observation::append(connection, source_id, batch_id, partition, &outcome.new)?;
+        let mut intake = self.directory.intake(&outcome.changes, batch_id);
+        let sent = |rows: &[observation::Row<'_>]| intake.add(rows);
+        observation::append(connection, source_id, batch_id, partition.as_deref(), &outcome.new, sent)?;
+        intake.finish();
         observation::restate(connection, self.source.source_id, batch_id, &outcome.restated)?;
         for (&old_batch, &rows) in &outcome.superseded {
             batch::supersede(connection, old_batch, rows)?;
         }
-        self.directory.apply(&outcome.changes, batch_id);
         reject::keep(connection, &self.source.name, batch_id, &rejects(&ready.normalised.rejects))?;
         self.open.changed.extend(outcome.changes.keys());
         self.open.add(ready, tally, number);

@@ -162,7 +162,6 @@ impl<'r> Plan<'r> {
 
     fn add(&mut self, directory: &mut Directory, place: usize, row: Row<'r>) {
         self.tally.loaded += 1;
-        directory.widen(place, &row, true);
         let change = self.change(directory, place, &row);
         change.observations += 1;
         change.first_observed_at = change.first_observed_at.min(row.observed_at);
