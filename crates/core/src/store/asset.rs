@@ -102,7 +102,7 @@ pub fn insert(connection: &mut PgConnection, new: &[Called]) -> QueryResult<Vec<
     }
     let rows: Vec<Row> = sql_query(
         "with wanted as materialized ( \
-            select nextval(pg_get_serial_sequence('assets', 'asset_id'))::integer as asset_id, slug, name, symbol, place \
+            select nextval((select pg_get_serial_sequence('assets', 'asset_id'))::regclass)::integer as asset_id, slug, name, symbol, place \
               from unnest($1, $2, $3) with ordinality as w (slug, name, symbol, place) order by place), \
          new as (insert into assets (asset_id, slug, name, symbol) select asset_id, slug, name, symbol from wanted) \
          select asset_id from wanted order by place",

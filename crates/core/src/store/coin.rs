@@ -195,10 +195,11 @@ pub fn insert_labels(connection: &mut PgConnection, labels: &[NewLabel<'_>]) -> 
         #[diesel(sql_type = Integer)]
         label_id: i32,
     }
-    // The keys are drawn first, so that they come back in the order of the input whatever the insert does.
+    // The keys are drawn first, so that they come back in the order of the input whatever the insert does. The name of the
+    // sequence is asked for once, not for each row.
     let rows: Vec<Row> = sql_query(
         "with wanted as materialized ( \
-            select nextval(pg_get_serial_sequence('coin_labels', 'label_id'))::integer as label_id, coin_id, crypto_name, symbol, place \
+            select nextval((select pg_get_serial_sequence('coin_labels', 'label_id'))::regclass)::integer as label_id, coin_id, crypto_name, symbol, place \
               from unnest($1, $2, $3) with ordinality as w (coin_id, crypto_name, symbol, place)), \
          new as (insert into coin_labels (label_id, coin_id, crypto_name, symbol) \
                  select label_id, coin_id, crypto_name, symbol from wanted) \

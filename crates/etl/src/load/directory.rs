@@ -252,11 +252,7 @@ impl Directory {
     }
 
     /// Writes what the observations lie between, and the states of these coins.
-    pub(super) fn save(
-        &mut self,
-        connection: &mut PgConnection,
-        coin_ids: &BTreeSet<i32>,
-    ) -> QueryResult<()> {
+    pub(super) fn save(&mut self, connection: &mut PgConnection, coin_ids: &[i32]) -> QueryResult<()> {
         let mut spans = Vec::new();
         let is_due = |month: &NaiveDate| !self.uncounted.contains_key(month);
         self.widened.retain(|place| {

@@ -122,8 +122,8 @@ struct Open {
     tally: Tally,
     /// Number of the newest of them.
     number: i64,
-    /// Coins whose newest state has changed.
-    changed: BTreeSet<i32>,
+    /// Coins whose newest state has changed; one may occur several times.
+    changed: Vec<i32>,
     /// For the checkpoint: newest time, last id, and where the source goes on.
     newest: Option<DateTime<Utc>>,
     last_id: Option<CompactString>,
@@ -296,11 +296,10 @@ impl Loader {
     fn partition_of(
         &mut self,
         connection: &mut PgConnection,
-        outcome: &plan::Outcome<'_>,
+        observed: Option<(DateTime<Utc>, DateTime<Utc>)>,
+        rows: usize,
     ) -> QueryResult<Option<String>> {
-        let Some((oldest, newest)) = outcome.observed().filter(|_| outcome.new.len() >= BULK_RECORDS) else {
-            return Ok(None);
-        };
+        let Some((oldest, newest)) = observed.filter(|_| rows >= BULK_RECORDS) else { return Ok(None) };
         let known = month(oldest).filter(|oldest| month(newest) == Some(*oldest));
         let Some((month, name)) = known.and_then(|month| Some((month, self.months.get_mut(&month)?))) else {
             return Ok(None);
@@ -359,6 +358,7 @@ impl Loader {
             raw_records: if raw.is_new { ready.record_count() as i64 } else { 0 },
         };
         let number = source::count_batch(connection, self.source.source_id, added)?;
+        let observed = outcome.observed();
         let batch_id = batch::insert(
             connection,
             &batch::NewBatch {
@@ -369,12 +369,12 @@ impl Loader {
                 raw: raw.key,
                 origin: &ready.raw.origin(),
                 tally,
-                observed: outcome.observed(),
+                observed,
                 coin_ids: &outcome.coin_ids,
             },
         )?;
         let source_id = self.source.source_id;
-        let partition = self.partition_of(connection, &outcome)?;
+        let partition = self.partition_of(connection, observed, outcome.new.len())?;
         let mut intake = self.directory.intake(&outcome.changes, batch_id);
         let sent = |rows: &[observation::Row<'_>]| intake.add(rows);
         observation::append(connection, source_id, batch_id, partition.as_deref(), &outcome.new, sent)?;
@@ -407,7 +407,9 @@ impl Loader {
     }
 
     fn save_latest(&mut self, connection: &mut PgConnection) -> Result<(), LoadError> {
-        let changed = std::mem::take(&mut self.open.changed);
+        let mut changed = std::mem::take(&mut self.open.changed);
+        changed.sort_unstable();
+        changed.dedup();
         Ok(self.directory.save(connection, &changed)?)
     }
 
