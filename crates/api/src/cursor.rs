@@ -157,4 +157,18 @@ mod tests {
             assert!(Cursor::decode(text, "q", &begin).is_none());
         }
     }
+
+    proptest::proptest! {
+        /// Also under a seal that fits, which who reads the source can make.
+        #[test]
+        fn whatever_is_sent_is_a_cursor_or_none(text in ".{0,80}", payload in "([-.0-9a-z]{0,18},){2,4}[0-9]{0,18}") {
+            for sort in [Sort::Amount(AmountColumn::PriceUsd, None), Sort::Created(None)] {
+                proptest::prop_assert!(Cursor::decode(&text, "q", &sort).is_none());
+                if let Some(cursor) = Cursor::decode(&seal("q", &payload), "q", &sort) {
+                    let again = Cursor::decode(&cursor.encode("q"), "q", &sort).unwrap();
+                    proptest::prop_assert_eq!(format!("{again:?}"), format!("{cursor:?}"));
+                }
+            }
+        }
+    }
 }

@@ -41,8 +41,9 @@ select pg_has_role(r.oid, t.relowner, 'member') as mighty,
        format('alter role %1$I in database %2$I set statement_timeout = ''5s'';
                alter role %1$I in database %2$I set lock_timeout = ''1s'';
                alter role %1$I in database %2$I set idle_in_transaction_session_timeout = ''10s'';
-               alter role %1$I in database %2$I set default_transaction_read_only = on',
-              r.rolname, current_database()) as limits
+               alter role %1$I in database %2$I set default_transaction_read_only = on;
+               alter role %1$I in database %2$I set search_path = %3$I',
+              r.rolname, current_database(), t.relnamespace::regnamespace::text) as limits
   from pg_roles r, pg_class t
  where r.rolname = $1 and t.oid = 'etl_runs'::regclass";
 

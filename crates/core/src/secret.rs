@@ -1,5 +1,6 @@
 //! Settings that are secrets: from the environment or from a file, and never printed.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::{env, fmt, fs, path::Path};
 
 /// Longest secret file that is believed to be one, in bytes.
@@ -49,7 +50,7 @@ pub enum SecretError {
 }
 
 /// Reads the secret `NAME`, or the file that `NAME_FILE` names, one trailing line end removed.
-/// Empty is the same as unset.
+/// Empty is the same as unset. A file that everybody can read is read with a warning.
 ///
 /// # Errors
 /// When both are set, or when the file is missing, not a regular file, longer than 4 KiB or not UTF-8.
@@ -70,10 +71,21 @@ pub fn from_env_up_to(name: &str, max_bytes: u64) -> Result<Option<Secret>, Secr
         (None, Some(path)) => {
             let unreadable =
                 |reason| SecretError::Unreadable { name: name.to_owned(), path: path.clone(), reason };
-            read_secret_file(Path::new(&path), max_bytes).map(|text| Some(Secret(text))).map_err(unreadable)
+            let text = read_secret_file(Path::new(&path), max_bytes).map_err(unreadable)?;
+            if is_readable_by_everybody(Path::new(&path)) {
+                log::warn!(
+                    "{file_key}: every user of this machine can read {path}; chmod o-r keeps it to its owner"
+                );
+            }
+            Ok(Some(Secret(text)))
         }
         (None, None) => Ok(None),
     }
+}
+
+fn is_readable_by_everybody(path: &Path) -> bool {
+    const OTHERS_READ: u32 = 0o004;
+    fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & OTHERS_READ != 0)
 }
 
 fn read_secret_file(path: &Path, max_bytes: u64) -> Result<String, String> {

@@ -6,6 +6,7 @@ mod support;
 
 mod assets;
 mod cached;
+mod checklist;
 mod compressed;
 mod conditional;
 mod contract;

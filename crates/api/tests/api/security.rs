@@ -102,12 +102,12 @@ fn the_service_needs_a_role_that_only_reads() {
     let limits = sql_query(
         "select from pg_db_role_setting s join pg_roles r on r.oid = s.setrole, unnest(setconfig) one
           where r.rolname = $1 and one in ('statement_timeout=5s', 'lock_timeout=1s',
-                'idle_in_transaction_session_timeout=10s', 'default_transaction_read_only=on')",
+                'idle_in_transaction_session_timeout=10s', 'default_transaction_read_only=on', 'search_path=public')",
     )
     .bind::<diesel::sql_types::Text, _>(&role.name)
     .execute(&mut session)
     .unwrap();
-    assert_eq!(limits, 4);
+    assert_eq!(limits, 5);
 
     let service = Service::uncached(&role.url());
     for path in [

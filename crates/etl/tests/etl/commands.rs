@@ -1,5 +1,7 @@
 //! The command line: migrations, settings, exit codes.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use kasparro_testkit::database::TestDatabase;
 
 use crate::support::{World, etl, number};
@@ -120,8 +122,14 @@ fn a_secret_may_come_from_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("url");
     std::fs::write(&file, format!("{}\n", world.database.url())).unwrap();
-    let output = world.etl_at("").variable("DATABASE_URL_FILE", &file).arguments(["check"]).run();
-    assert_eq!(output.code, 0, "{}", output.stderr);
+    let check = |mode| {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        world.etl_at("").variable("DATABASE_URL_FILE", &file).arguments(["check"]).run()
+    };
+    let (open, closed) = (check(0o644), check(0o600));
+    assert_eq!((open.code, closed.code), (0, 0), "{}{}", open.stderr, closed.stderr);
+    let warning = "DATABASE_URL_FILE: every user of this machine can read";
+    assert!(open.stderr.contains(warning) && !closed.stderr.contains(warning), "{}", open.stderr);
     let both = world.etl().variable("DATABASE_URL_FILE", &file).arguments(["check"]).run();
     assert_eq!(both.code, 78);
     assert!(both.stderr.contains("DATABASE_URL and DATABASE_URL_FILE are both set"), "{}", both.stderr);
