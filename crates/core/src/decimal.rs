@@ -85,8 +85,10 @@ impl Decimal {
     /// Sign, digits before and digits behind the point.
     fn parts(&self) -> (bool, &str, &str) {
         let unsigned = self.0.strip_prefix('-').unwrap_or(&self.0);
-        let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
-        (self.is_negative(), whole, fraction)
+        // Looked for byte by byte: most numbers are too short for anything cleverer.
+        let point = unsigned.bytes().position(|byte| byte == b'.');
+        let (whole, fraction) = point.map_or((unsigned, ""), |at| (&unsigned[..at], &unsigned[at + 1..]));
+        (unsigned.len() < self.0.len(), whole, fraction)
     }
 }
 
@@ -235,17 +237,26 @@ impl Decimal {
         let (negative, whole, fraction) = self.parts();
         let start = out.len();
         out.extend_from_slice(&[0; 8]);
-        let whole_groups = whole.len().div_ceil(GROUP);
-        let mut weight = whole_groups as i16 - 1;
-        let mut leading = true;
-        let groups = split_groups(whole, fraction);
-        for group in groups {
-            if leading && group == 0 {
+        let (head, groups) = whole.as_bytes().as_rchunks::<GROUP>();
+        let (fraction_groups, tail) = fraction.as_bytes().as_chunks::<GROUP>();
+        let mut weight = whole.len().div_ceil(GROUP) as i16 - 1;
+        let mut push = |group: u16| {
+            if group == 0 && out.len() == start + 8 {
                 weight -= 1;
-                continue;
+            } else {
+                out.extend_from_slice(&group.to_be_bytes());
             }
-            leading = false;
-            out.extend_from_slice(&group.to_be_bytes());
+        };
+        let mut filled = [b'0'; GROUP];
+        if !head.is_empty() {
+            filled[GROUP - head.len()..].copy_from_slice(head);
+            push(group_value(filled));
+        }
+        groups.iter().chain(fraction_groups).for_each(|group| push(group_value(*group)));
+        if !tail.is_empty() {
+            filled = [b'0'; GROUP];
+            filled[..tail.len()].copy_from_slice(tail);
+            push(group_value(filled));
         }
         while out.len() > start + 8 && out.ends_with(&[0, 0]) {
             out.truncate(out.len() - 2);
@@ -260,18 +271,11 @@ impl Decimal {
     }
 }
 
-/// The digits in groups of four around the point, most significant first.
-fn split_groups<'a>(whole: &'a str, fraction: &'a str) -> impl Iterator<Item = u16> + 'a {
-    let first = whole.len() % GROUP;
-    let head = (first > 0).then(|| group_value(&whole.as_bytes()[..first], first));
-    let rest = whole.as_bytes()[first..].chunks(GROUP).map(|g| group_value(g, GROUP));
-    head.into_iter().chain(rest).chain(fraction.as_bytes().chunks(GROUP).map(|g| group_value(g, GROUP)))
-}
-
-/// Value of up to four ASCII digits, filled with zeros on the right to `width`.
-fn group_value(digits: &[u8], width: usize) -> u16 {
-    let value = digits.iter().fold(0, |value, digit| value * 10 + u16::from(digit - b'0'));
-    (digits.len()..width).fold(value, |value, _| value * 10)
+/// Value of four ASCII digits: two pairs at once, then both.
+fn group_value(digits: [u8; GROUP]) -> u16 {
+    let digits = u32::from_le_bytes(digits) & 0x0f0f_0f0f;
+    let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff;
+    ((pairs & 0xff) * 100 + (pairs >> 16)) as u16
 }
 
 impl FromSql<Numeric, Pg> for Decimal {
