@@ -209,9 +209,11 @@ impl Directory {
 
     /// Lets go of the spans that are held: there are too many.
     fn let_go(&mut self) {
-        for place in &self.widened {
-            self.entries[*place].spans.retain(|(month, _)| !self.uncounted.contains_key(month));
-        }
+        self.widened.retain(|place| {
+            let spans = &mut self.entries[*place].spans;
+            spans.retain(|(month, _)| !self.uncounted.contains_key(month));
+            !spans.is_empty()
+        });
         self.uncounted.values_mut().for_each(|is_held| *is_held = false);
         self.held = 0;
     }
@@ -344,5 +346,74 @@ fn shown(change: &Change<'_>, row: &Row<'_>, batch_id: i64) -> Latest {
         label_id: row.label_id,
         raw_position: row.raw_position,
         values: row.values.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::Months;
+    use kasparro_core::Values;
+
+    const COINS: i32 = 1_000;
+
+    fn first_day() -> NaiveDate {
+        NaiveDate::from_ymd_opt(2020, 1, 1).unwrap()
+    }
+
+    /// Takes in an observation of each of so many coins in a month.
+    fn take_in(directory: &mut Directory, month: NaiveDate, coins: i32) {
+        let (observed_at, values) = (month.and_time(Default::default()).and_utc(), Values::default());
+        for coin_id in 0..coins {
+            let row = Row { coin_id, observed_at, label_id: 1, raw_position: 0, values: &values };
+            directory.widen(coin_id as usize, &row, true);
+        }
+    }
+
+    fn with_coins() -> Directory {
+        let mut directory = Directory::new(1);
+        for coin_id in 0..COINS {
+            let crypto_id = coin_id.to_string();
+            directory.enter(Coin { coin_id, crypto_id, labels: Vec::new(), latest: None });
+        }
+        directory
+    }
+
+    #[test]
+    fn what_is_counted_later_is_held_unless_some_of_it_was_not_seen() {
+        let mut directory = with_coins();
+        let [seen, begun, other] = [0, 1, 2].map(|months| first_day() + Months::new(months));
+        directory.count_later(seen, false);
+        directory.count_later(begun, true);
+        for month in [seen, begun, other] {
+            take_in(&mut directory, month, COINS);
+        }
+        let coins = directory.spans_of(seen).unwrap();
+        assert!(
+            coins.iter().map(|(month, coin_id, _)| (*month, *coin_id)).eq((0..COINS).map(|id| (seen, id)))
+        );
+        assert!(directory.spans_of(begun).is_none() && directory.spans_of(other).is_none());
+        directory.clear();
+        assert!(directory.spans_of(seen).is_none(), "what was held is forgotten");
+    }
+
+    #[test]
+    fn too_many_spans_are_let_go_but_for_those_that_are_written_with_their_batch() {
+        let mut directory = with_coins();
+        let written = first_day();
+        take_in(&mut directory, written, COINS / 2);
+        let later = |months| first_day() + Months::new(months);
+        for month in (1..=51).map(later) {
+            directory.count_later(month, false);
+            take_in(&mut directory, month, COINS);
+        }
+        assert!((1..=51).map(later).all(|month| directory.spans_of(month).is_none()));
+        let spans = directory.entries.iter().flat_map(|entry| &entry.spans);
+        assert!(spans.map(|(month, _)| *month).eq((0..COINS / 2).map(|_| written)));
+        let next = later(52);
+        directory.count_later(next, false);
+        take_in(&mut directory, next, COINS);
+        take_in(&mut directory, next, COINS);
+        assert_eq!(directory.spans_of(next).unwrap().len(), COINS as usize, "each coin once");
     }
 }
