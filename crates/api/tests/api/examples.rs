@@ -38,6 +38,7 @@ fn the_answers_in_the_document_are_those_of_the_service() {
     let database = TestDatabase::new();
     load(&database);
     let service = Service::on(database.url());
+    let without_database = Service::on("postgres://nobody@127.0.0.1:1/nothing");
     let newest = service.json("/data?crypto_id=btc-bitcoin&limit=1");
     let observation = newest["data"][0]["id"].as_str().unwrap().to_owned();
     let mut wrong = Vec::new();
@@ -50,8 +51,12 @@ fn the_answers_in_the_document_are_those_of_the_service() {
             Some(_) => format!("/lineage/{observation}"),
             None => path.to_owned(),
         };
+        let (service, status) = match file.file_stem().is_some_and(|name| name == "unhealthy") {
+            true => (&without_database, 503),
+            false => (&service, 200),
+        };
         let answer = service.request("GET", &path, &[("Accept", "application/json")]);
-        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
         let body = match answer.header("transfer-encoding") {
             Some(_) => unchunked(&answer.body).unwrap(),
             None => answer.body,
