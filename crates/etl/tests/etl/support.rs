@@ -339,6 +339,18 @@ pub(crate) fn raw_bytes(connection: &mut PgConnection) -> Vec<(i64, String, Vec<
 
 /// All that a load leaves behind, but for keys and for times that depend on when it ran.
 pub(crate) fn contents(connection: &mut PgConnection) -> Vec<String> {
+    let mut all = records(connection);
+    for sql in [
+        "select concat_ws('|', a.slug, a.name, a.symbol, a.state, c.crypto_id, l.method, l.evidence, l.ended_reason) from asset_links l join assets a using (asset_id) join coins c using (coin_id) order by 1",
+        "select concat_ws('|', c.crypto_id, s.state, s.until is null) from coin_states s join coins c using (coin_id) order by 1",
+    ] {
+        all.extend(texts(connection, sql));
+    }
+    all
+}
+
+/// The same without what was decided about which coins are one.
+pub(crate) fn records(connection: &mut PgConnection) -> Vec<String> {
     // A record without a time of its own carries that of the load; the simulator's universe is of the past.
     let time = "case when observed_at > now() - interval '1 hour' then 'now' else observed_at::text end";
     let mut all = texts(
@@ -356,10 +368,17 @@ pub(crate) fn contents(connection: &mut PgConnection) -> Vec<String> {
         "select concat_ws('|', path, generation, size_bytes, read_bytes, read_lines, encode(prefix_hash, 'hex')) from csv_files order by 1",
         "select concat_ws('|', source, code, field, excerpt) from rejects order by 1",
         "select concat_ws('|', c.source, last_processed_id, cursor) from etl_checkpoints c join data_sources s on s.name = c.source where s.kind = 'market' order by 1",
-        "select concat_ws('|', a.slug, a.name, a.symbol, a.state, c.crypto_id, l.method, l.evidence, l.ended_reason) from asset_links l join assets a using (asset_id) join coins c using (coin_id) order by 1",
-        "select concat_ws('|', c.crypto_id, s.state, s.until is null) from coin_states s join coins c using (coin_id) order by 1",
     ] {
         all.extend(texts(connection, sql));
     }
     all
+}
+
+/// Which coins are one, whatever that is called: the first source to be resolved names it.
+pub(crate) fn groups(connection: &mut PgConnection) -> Vec<String> {
+    texts(
+        connection,
+        "select string_agg(crypto_id, '|' order by crypto_id) from asset_links join coins using (coin_id) \
+          where ended_at is null group by asset_id order by 1",
+    )
 }

@@ -9,7 +9,7 @@ use kasparro_testkit::proxy::{Direction, PostgresProxy, Toxic};
 use kasparro_testkit::recordings::skipped;
 use kasparro_testkit::simulator::{Fault, Route};
 
-use crate::support::{World, check_invariants, contents, etl, number, texts};
+use crate::support::{World, check_invariants, etl, groups, number, records, texts};
 
 const LONG: Duration = Duration::from_secs(120);
 
@@ -121,7 +121,8 @@ fn p1_a_second_signal_ends_at_once() {
 fn p3_a_process_that_gets_no_memory_is_as_good_as_killed() {
     let undisturbed = World::new();
     undisturbed.run("coinpaprika,coingecko");
-    let want = contents(&mut undisturbed.database.connect());
+    let mut connection = undisturbed.database.connect();
+    let (want, together) = (records(&mut connection), groups(&mut connection));
     let program = env!("CARGO_BIN_EXE_kasparro-etl");
     let mut failed = 0;
     for kib in [20_000, 60_000, 100_000, 140_000, 180_000, 260_000, 400_000, 600_000] {
@@ -133,17 +134,19 @@ fn p3_a_process_that_gets_no_memory_is_as_good_as_killed() {
         let mut connection = world.database.connect();
         check_invariants(&mut connection);
         assert_eq!(
-            without_counts_of_batches(contents(&mut connection)),
+            without_counts_of_batches(records(&mut connection)),
             without_counts_of_batches(want.clone()),
             "{kib} KiB"
         );
+        // Where the memory was enough for one source alone, that one has given the names.
+        assert_eq!(groups(&mut connection), together, "{kib} KiB");
     }
     assert!(failed > 0, "no limit was low enough to show anything");
 }
 
 /// How often a body was read again depends on when the end came.
-fn without_counts_of_batches(contents: Vec<String>) -> Vec<String> {
-    crate::crash::without_batch_numbers(contents)
+fn without_counts_of_batches(records: Vec<String>) -> Vec<String> {
+    crate::crash::without_batch_numbers(records)
 }
 
 /// A program of the system, unless it is not there.
