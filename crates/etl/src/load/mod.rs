@@ -1,6 +1,7 @@
 //! Raw bytes, observations, latest state, rejects, counters and checkpoint commit together or not at all: one
 //! transaction for a few batches that are ready at the same time.
 
+mod bulk;
 mod directory;
 mod plan;
 
@@ -14,9 +15,7 @@ use kasparro_core::store::observation::month;
 use kasparro_core::store::raw::Packed;
 use kasparro_core::store::run::Tally;
 use kasparro_core::store::source::{Added, SourceKey};
-use kasparro_core::store::{
-    batch, checkpoint, coin_month, csv_file, lease, observation, raw, reject, run, source,
-};
+use kasparro_core::store::{batch, checkpoint, csv_file, lease, observation, raw, reject, run, source};
 use kasparro_core::{MarketRecord, Reject};
 use sha2::{Digest, Sha256};
 
@@ -130,10 +129,6 @@ struct Open {
     cursor: serde_json::Value,
 }
 
-/// A batch of this many records into a month that did not exist is the beginning of a bulk load: the indexes are
-/// built once, behind the rows, which costs a third of keeping them up with each.
-const BULK_RECORDS: usize = 5_000;
-
 impl Loader {
     pub(crate) fn new(source: SourceKey, run_id: i64, epoch: i64) -> Self {
         let directory = Directory::new(source.source_id);
@@ -141,85 +136,11 @@ impl Loader {
         Self { source, run_id, epoch, directory, months, unfinished, open: Open::default(), declared: None }
     }
 
-    /// Finds what a killed bulk load has left undone; [`Self::finish`] does it.
-    pub(crate) fn recover(&mut self, connection: &mut PgConnection) -> Result<(), LoadError> {
-        let source_id = self.source.source_id;
-        for month in observation::unfinished_partitions(connection, source_id)? {
-            self.finish_later(month, true);
-        }
-        Ok(())
-    }
-
     /// Reads what the records of the first batch will be compared with, while that is still on its way. The lease must be
     /// held: what another process writes would not be seen.
     pub(crate) fn look_ahead(&mut self, connection: &mut PgConnection) -> Result<(), LoadError> {
         self.directory.clear();
         Ok(self.directory.learn_all(connection)?)
-    }
-
-    /// Does what was put off, with the help of a second connection if there is one: each builds an index at a time.
-    pub(crate) fn finish(
-        &mut self,
-        connection: &mut PgConnection,
-        helper: Option<&mut PgConnection>,
-    ) -> Result<(), LoadError> {
-        let source_id = self.source.source_id;
-        let months: Vec<NaiveDate> = self.unfinished.iter().copied().collect();
-        let (held, others): (Vec<_>, Vec<_>) =
-            months.iter().partition(|month| self.directory.spans_of(**month).is_some());
-        let build = |connection: &mut PgConnection| -> QueryResult<()> {
-            for month in &months {
-                while observation::build_index(connection, source_id, *month)? {}
-            }
-            Ok(())
-        };
-        let count_and_build = |connection: &mut PgConnection| -> QueryResult<()> {
-            for month in others {
-                observation::count_partition(connection, source_id, month)?;
-            }
-            build(connection)
-        };
-        std::thread::scope(|scope| {
-            if let Some(helper) = helper {
-                scope.spawn(|| {
-                    if let Err(error) = count_and_build(helper) {
-                        log::debug!("no help with the indexes: {error}");
-                    }
-                });
-            }
-            for month in held {
-                self.write_spans(connection, month)?;
-            }
-            Ok::<_, LoadError>(build(connection)?)
-        })?;
-        while let Some(month) = self.unfinished.first().copied() {
-            observation::count_partition(connection, source_id, month)?;
-            observation::index_partition(connection, source_id, month)?;
-            self.unfinished.remove(&month);
-        }
-        Ok(())
-    }
-
-    /// Writes what the observations of a month that was loaded in bulk lie between, unless it is written.
-    fn write_spans(&self, connection: &mut PgConnection, month: NaiveDate) -> Result<(), LoadError> {
-        let spans = self.directory.spans_of(month).unwrap_or_default();
-        connection.transaction(|connection| {
-            self.fence(connection)?;
-            if observation::set_counted(connection, self.source.source_id, month)? {
-                coin_month::widen(connection, self.source.source_id, &spans)?;
-            }
-            Ok(())
-        })
-    }
-
-    fn finish_later(&mut self, month: NaiveDate, begun: bool) {
-        self.unfinished.insert(month);
-        self.directory.count_later(month, begun);
-    }
-
-    /// Whether something was put off.
-    pub(crate) fn has_unfinished(&self) -> bool {
-        !self.unfinished.is_empty()
     }
 
     /// Forgets what was read from the database and what was not committed: after an error, or a doubt about what was
@@ -266,48 +187,6 @@ impl Loader {
         } else {
             Err(LoadError::LeaseLost)
         }
-    }
-
-    /// Whether rows of the batch belong into months that are not known to have a partition.
-    pub(crate) fn needs_partitions(&self, ready: &Ready) -> bool {
-        months(ready).iter().any(|month| !self.months.contains_key(month))
-    }
-
-    /// Makes the partitions that a batch needs. Not within a transaction: what is empty does no harm.
-    pub(crate) fn ensure_partitions(
-        &mut self,
-        connection: &mut PgConnection,
-        ready: &Ready,
-    ) -> Result<(), LoadError> {
-        let wanted = months(ready);
-        let bulk = ready.record_count() >= BULK_RECORDS * wanted.len().max(1);
-        for month in wanted {
-            if !self.months.contains_key(&month) {
-                if observation::ensure_partition(connection, self.source.source_id, month, !bulk)? && bulk {
-                    self.finish_later(month, false);
-                }
-                self.months.insert(month, None);
-            }
-        }
-        Ok(())
-    }
-
-    /// The name of the partition that many rows belong to, if it is one.
-    fn partition_of(
-        &mut self,
-        connection: &mut PgConnection,
-        observed: Option<(DateTime<Utc>, DateTime<Utc>)>,
-        rows: usize,
-    ) -> QueryResult<Option<String>> {
-        let Some((oldest, newest)) = observed.filter(|_| rows >= BULK_RECORDS) else { return Ok(None) };
-        let known = month(oldest).filter(|oldest| month(newest) == Some(*oldest));
-        let Some((month, name)) = known.and_then(|month| Some((month, self.months.get_mut(&month)?))) else {
-            return Ok(None);
-        };
-        if name.is_none() {
-            *name = Some(observation::partition_name(connection, self.source.source_id, month)?);
-        }
-        Ok(name.clone())
     }
 
     /// Looks existing observations up; without an index that would read whole months.
@@ -480,22 +359,6 @@ impl Open {
 struct KeptRaw {
     key: batch::RawKey,
     is_new: bool,
-}
-
-/// The months that the records of a batch are of.
-fn months(ready: &Ready) -> BTreeSet<NaiveDate> {
-    let mut months = BTreeSet::new();
-    let mut day = None;
-    for record in &ready.normalised.records {
-        let time = observed_at(record, &ready.raw);
-        // Neighbours are mostly of one day.
-        let days = time.timestamp().div_euclid(86_400);
-        if day != Some(days) {
-            day = Some(days);
-            months.extend(month(time));
-        }
-    }
-    months
 }
 
 fn observed_at(record: &MarketRecord, batch: &RawBatch) -> DateTime<Utc> {
