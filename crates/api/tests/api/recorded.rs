@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use kasparro_core::Decimal;
 use kasparro_testkit::database::TestDatabase;
 use kasparro_testkit::process::{Program, workspace_binary};
-use kasparro_testkit::recordings::lists::RecordedLists;
+use kasparro_testkit::recordings::lists::{Contracts, RecordedLists};
 use kasparro_testkit::recordings::skip_without_recordings;
 use kasparro_testkit::simulator::{Route, Simulator, Universe};
 use serde::Deserialize;
@@ -192,7 +192,7 @@ fn every_one_of_the_first_hundred_coins_is_one_asset_of_both_vendors() {
         return;
     };
     let lists = RecordedLists::read(&folder).unwrap();
-    let (database, simulator) = (TestDatabase::new(), lists.play(&folder, true).unwrap());
+    let (database, simulator) = (TestDatabase::new(), lists.play(&folder, Contracts::Recorded).unwrap());
     load(&database, &simulator, "coinpaprika,coingecko");
     let service = Service::on(database.url());
     let first = lists.first_hundred();

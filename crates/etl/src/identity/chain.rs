@@ -1,5 +1,7 @@
 //! Chains under one name, and addresses in one spelling.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
+
 /// Platforms that CoinPaprika calls by the id of their native coin, under the name that CoinGecko gives them. One that
 /// is not here keeps its own name: its addresses match nothing, rather than the wrong thing.
 const PLATFORMS: [(&str, &str); 46] = [
@@ -56,6 +58,47 @@ pub(crate) fn of_coinpaprika(platform: &str) -> &str {
     PLATFORMS.iter().find(|(theirs, _)| *theirs == platform).map_or(platform, |(_, common)| common)
 }
 
+/// An address that a source lists.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    /// Place of the source by trust, the most trusted first.
+    pub(crate) source: usize,
+    pub(crate) crypto_id: String,
+    pub(crate) chain: String,
+    pub(crate) address: String,
+}
+
+/// Addresses that two sources have to share on a chain before their names for it are taken for one.
+const WITNESSES: usize = 3;
+
+/// The names of chains that only one source calls so, by source and name, with the name that a more trusted source has for
+/// the same: the one where most of their addresses are. Vendors call new chains what they like, but an address is the
+/// same everywhere.
+pub(crate) fn learned(contracts: &[Listed]) -> HashMap<(usize, String), String> {
+    let mut chains: BTreeMap<(usize, &str), HashSet<&str>> = BTreeMap::new();
+    for one in contracts {
+        chains.entry((one.source, &one.chain)).or_default().insert(&one.address);
+    }
+    let is_known = |source: usize, chain: &str| chains.contains_key(&(source, chain));
+    let mut learned = HashMap::new();
+    for ((source, chain), addresses) in &chains {
+        let others = chains.iter().filter(|((other, name), _)| {
+            other < source && !is_known(*source, name) && !is_known(*other, chain)
+        });
+        let mut shared: Vec<(usize, &str)> =
+            others.map(|((_, name), theirs)| (addresses.intersection(theirs).count(), *name)).collect();
+        shared.sort_unstable_by(|a, b| b.cmp(a));
+        let runner_up = shared.get(1).map_or(0, |(count, _)| *count);
+        if let Some((count, name)) = shared.first()
+            && *count >= WITNESSES
+            && *count > 2 * runner_up
+        {
+            learned.insert((*source, (*chain).to_owned()), (*name).to_owned());
+        }
+    }
+    learned
+}
+
 /// Whether an id of CoinPaprika is that of the native coin of a chain, which has no contract: addresses that are listed
 /// for it are wrappers.
 pub(crate) fn is_native(crypto_id: &str) -> bool {
@@ -100,6 +143,35 @@ mod tests {
             "0xEeeeeEeeeEeEeeEeEeEeeEEEeeeeEeeeeeeeEEeE",
         ] {
             assert_eq!(address(nothing), None, "{nothing}");
+        }
+    }
+
+    fn listed(source: usize, chain: &str, addresses: &[&str]) -> Vec<Listed> {
+        let one = |address: &&str| Listed {
+            source,
+            crypto_id: format!("coin-{address}"),
+            chain: chain.to_owned(),
+            address: (*address).to_owned(),
+        };
+        addresses.iter().map(one).collect()
+    }
+
+    #[test]
+    fn a_chain_is_known_by_its_addresses_whatever_it_is_called() {
+        let theirs = [
+            listed(0, "zksync", &["0x1", "0x2", "0x3", "0x4", "0x5"]),
+            listed(0, "ethereum", &["0x1", "0x2", "0x3", "0x9"]),
+            listed(0, "scroll", &["0x1", "0x6", "0x7"]),
+        ]
+        .concat();
+        let ours =
+            [listed(1, "zk-zksync", &["0x1", "0x2", "0x3", "0x8"]), listed(1, "ethereum", &["0x9"])].concat();
+        let learned = learned(&[theirs.clone(), ours].concat());
+        assert_eq!(learned.len(), 1, "{learned:?}");
+        assert_eq!(learned[&(1, "zk-zksync".to_owned())], "zksync");
+        // Two witnesses are too few, and where two chains have the same addresses nothing is learned.
+        for unclear in [listed(1, "zk", &["0x1", "0x2"]), listed(1, "zk", &["0x1", "0x2", "0x3"])] {
+            assert!(super::learned(&[theirs.clone(), unclear].concat()).is_empty());
         }
     }
 

@@ -2,7 +2,8 @@
 
 /// Words that one source puts into a name and another leaves out, measured on recorded lists: without them a fifth of
 /// the pairs that differ become equal, and hardly any wrong one. Versions are not among them.
-const FILLERS: [&str; 8] = ["token", "coin", "protocol", "network", "finance", "dao", "the", "inu"];
+const FILLERS: [&str; 10] =
+    ["token", "coin", "protocol", "network", "finance", "dao", "the", "inu", "tokenized", "stock"];
 
 /// Words that say which of two coins of one name it is. They have to be the same on both sides.
 const VERSIONS: [&str; 12] =
@@ -73,14 +74,16 @@ impl Folded {
         }
     }
 
-    /// Whether two coins may be one by their names: the versions agree, and what is left of the names is more than the
+    /// Whether two coins may be one by their names: they are of one kind, and what is left of the names is more than the
     /// symbol over again (`EYE` and `The EYE` have nothing but a symbol in common).
     pub(crate) fn agrees(&self, other: &Self) -> bool {
-        let says_something = self.core != self.symbol || self.name == other.name;
-        self.core == other.core
-            && self.versions == other.versions
-            && says_something
-            && self.is_wrapper == other.is_wrapper
+        let same_name = self.name == other.name || self.core == other.core && self.core != self.symbol;
+        same_name && self.is_of_one_kind(other)
+    }
+
+    /// Whether neither is an old version of the other, nor stands for it on another chain.
+    pub(crate) fn is_of_one_kind(&self, other: &Self) -> bool {
+        self.versions == other.versions && self.is_wrapper == other.is_wrapper
     }
 }
 
@@ -102,6 +105,24 @@ fn words(name: &str) -> Vec<String> {
     }
     words.retain(|word| !word.is_empty());
     words
+}
+
+/// Letters that two names have to have in common at their beginning, if one is to be taken for a part of the other.
+const PART: usize = 3;
+
+/// Whether one name is in the other: all of its words are there, or the other begins with it (`Tomi` and `tomiNET`).
+pub(crate) fn is_part(one: &str, other: &str) -> bool {
+    let plain = |name: &str| -> Vec<String> {
+        let mut words = words(name);
+        words.retain(|word| !FILLERS.contains(&word.as_str()) && !VERSIONS.contains(&word.as_str()));
+        words
+    };
+    let (one, other) = (plain(one), plain(other));
+    let (short, long) = if one.len() <= other.len() { (&one, &other) } else { (&other, &one) };
+    let (a, b) = (one.concat(), other.concat());
+    let begins = a.starts_with(&b) || b.starts_with(&a);
+    !short.is_empty() && short.iter().all(|word| long.contains(word))
+        || begins && a.chars().count().min(b.chars().count()) >= PART
 }
 
 /// The name that CoinPaprika puts behind the symbol in its ids: `bitcoin` of `btc-bitcoin`. Made when the coin was
@@ -145,6 +166,8 @@ mod tests {
         assert!(agree(("BTC", "Bitcoin"), ("btc", " bitcoin\u{a0}")));
         assert!(agree(("$BCLAT", "BOMBOCLAT"), ("bclat", "Bomboclat")));
         assert!(agree(("CRV", "Curve DAO Token"), ("crv", "Curve")));
+        assert!(agree(("GOCHU", "Gochujang Coin"), ("gochu", "Gochujangcoin")));
+        assert!(agree(("NVDAX", "NVIDIA tokenized stock (xStock)"), ("nvdax", "NVIDIA xStock")));
         assert!(agree(("赵长娥", "赵长娥"), ("赵长娥", "赵长娥")));
     }
 
@@ -155,6 +178,28 @@ mod tests {
         assert!(!agree(("ADA", "Cardano"), ("ada", "Wrapped Cardano")));
         assert!(!agree(("USDC", "USDC"), ("usdc", "Bridged USDC")));
         assert!(!agree(("BANANA", "Banana Gun v2"), ("banana", "Banana Gun")));
+    }
+
+    #[test]
+    fn names_that_are_parts_of_others() {
+        for (one, other) in [
+            ("AIXBT", "aixbt by Virtuals"),
+            ("Doctor Evil", "Evil Coin"),
+            ("EYE", "The EYE"),
+            ("tomiNet", "TOMI"),
+            ("VelaAI", "Vela"),
+        ] {
+            assert!(is_part(one, other) && is_part(other, one), "{one}, {other}");
+        }
+        for (one, other) in [
+            ("Goracle", "Gora"),
+            ("", "Anything"),
+            ("The", "Coin"),
+            ("Ab", "Abacus"),
+            ("Now or Never", "Now and Then"),
+        ] {
+            assert_eq!(is_part(one, other), one == "Goracle", "{one}, {other}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use diesel::{PgConnection, QueryResult};
 use kasparro_core::store::{contract, identity};
 
+use super::chain::{self, Listed};
 use super::evidence::{Coin, Evidence, Link, Method, trust};
 use super::fold::Folded;
 
@@ -14,15 +15,12 @@ pub(crate) fn evidence(connection: &mut PgConnection) -> QueryResult<Evidence> {
     let mut sources = identity::sources(connection)?;
     sources.sort_by_key(|(source_id, name)| (trust(name), *source_id));
     let places: HashMap<i16, usize> = sources.iter().enumerate().map(|(at, (id, _))| (*id, at)).collect();
-    let mut addresses: HashMap<(i16, String), Vec<String>> = HashMap::new();
-    for (source_id, crypto_id, chain, address) in contract::all(connection)? {
-        addresses.entry((source_id, crypto_id)).or_default().push(format!("{chain} {address}"));
-    }
+    let mut addresses = addresses(connection, &places)?;
     let mut coins = Vec::new();
     for row in identity::coins(connection)? {
         let Some(source) = places.get(&row.source_id).copied() else { continue };
         let link = row.link_id.zip(row.asset_id).zip(row.method.as_deref());
-        let key = (row.source_id, row.crypto_id);
+        let key = (source, row.crypto_id);
         coins.push(Coin {
             coin_id: row.coin_id,
             source,
@@ -44,4 +42,25 @@ pub(crate) fn evidence(connection: &mut PgConnection) -> QueryResult<Evidence> {
     coins.sort_by(|a, b| (a.source, &a.crypto_id).cmp(&(b.source, &b.crypto_id)));
     let sources = sources.into_iter().map(|(_, name)| name).collect();
     Ok(Evidence { sources, coins, ..Evidence::default() })
+}
+
+/// The addresses of each coin by the place of its source and its id, as `chain address` under one name for each chain.
+fn addresses(
+    connection: &mut PgConnection,
+    places: &HashMap<i16, usize>,
+) -> QueryResult<HashMap<(usize, String), Vec<String>>> {
+    let listed =
+        contract::all(connection)?.into_iter().filter_map(|(source_id, crypto_id, chain, address)| {
+            Some(Listed { source: *places.get(&source_id)?, crypto_id, chain, address })
+        });
+    let listed: Vec<Listed> = listed.collect();
+    let learned = chain::learned(&listed);
+    let mut addresses: HashMap<(usize, String), Vec<String>> = HashMap::new();
+    for one in listed {
+        let key = (one.source, one.chain);
+        let chain = learned.get(&key).unwrap_or(&key.1);
+        let address = format!("{chain} {}", one.address);
+        addresses.entry((one.source, one.crypto_id)).or_default().push(address);
+    }
+    Ok(addresses)
 }

@@ -8,7 +8,7 @@ use kasparro_testkit::proxy::PostgresProxy;
 use kasparro_testkit::simulator::{Response, Route};
 use serde_json::json;
 
-use crate::identity::Case;
+use crate::identity::{Case, Row};
 use crate::support::{check_invariants, number, texts};
 
 const LONG: Duration = Duration::from_secs(120);
@@ -136,4 +136,70 @@ fn no_asset_is_called_like_the_id_of_a_coin_of_another() {
                    where l.ended_at is null order by 1";
     let called = texts(&mut case.world.database.connect(), called);
     assert_eq!(called, ["pepe pepe", "pepe-pepe pepe", "pepe-pepe2 pepe-pepe2", "pepe-pepe3 pepe-pepe3"]);
+}
+
+#[test]
+fn a_part_of_a_name_is_enough_where_the_symbol_is_alone_and_the_price_agrees() {
+    let case = Case::new(
+        &[
+            ("aixbt-aixbt-by-virtuals", "AIXBT", "aixbt by Virtuals", 0.1),
+            // The price is neither near nor far.
+            ("now-now-token", "NOW", "NOW Token", 1.0),
+            // Nothing of the name is the same.
+            ("zed-zedchain", "ZED", "Zedchain", 3.0),
+            // Two of them.
+            ("cat-cat-on-sol", "CAT", "Fat Cat Official", 2.0),
+            ("cat-cat-on-base", "CAT", "Fat Cat Here", 2.0),
+            ("usdx-usdx", "USDX", "Dollar X", 1.0),
+        ],
+        &[
+            ("aixbt", "aixbt", "aixbt", 0.101),
+            ("now-coin", "now", "Now Coin", 1.5),
+            ("zenith", "zed", "Zenith", 3.0),
+            ("fat-cat", "cat", "Fat Cat", 2.0),
+            ("bridged-usdx", "usdx", "Bridged Dollar X", 1.0),
+        ],
+    );
+    case.load();
+    assert_eq!(case.linked(), ["aixbt+aixbt-aixbt-by-virtuals name"]);
+}
+
+/// A chain that is called differently by both, and by names that nobody has told us.
+#[test]
+fn a_chain_is_recognised_by_the_addresses_on_it() {
+    let coins: [Row<'_>; 4] = [
+        ("aaa-one", "AAA", "Aleph", 1.0),
+        ("bbb-two", "BBB", "Beth", 1.0),
+        ("ccc-three", "CCC", "Gimel", 1.0),
+        ("ddd-four", "DDD", "Daleth", 1.0),
+    ];
+    let theirs: [Row<'_>; 4] = [
+        ("uno", "u", "Uno", 1.0),
+        ("due", "d", "Due", 1.0),
+        ("tre", "t", "Tre", 1.0),
+        ("quattro", "q", "Quattro", 1.0),
+    ];
+    let case = Case::new(&coins, &theirs);
+    let simulator = &case.world.simulator;
+    let addresses = ["0xA1", "0xa2", "0xa3", "0xa4"];
+    let ids = coins.iter().map(|(id, ..)| json!({ "id": id, "is_active": true }));
+    simulator.serve_body(Route::CoinpaprikaCoins, json!(ids.collect::<Vec<_>>()).to_string());
+    simulator.serve_body(Route::CoinpaprikaPlatforms, "[\"nc-newchain\"]");
+    let ours = coins.iter().zip(addresses).map(|((id, ..), address)| json!({ "id": id, "address": address }));
+    simulator.serve_body(Route::CoinpaprikaContracts, json!(ours.collect::<Vec<_>>()).to_string());
+    let listed = theirs.iter().zip(addresses).map(|((id, symbol, name, _), address)| {
+        let address = address.to_lowercase();
+        json!({ "id": id, "symbol": symbol, "name": name, "platforms": { "the-new-chain": address } })
+    });
+    simulator.serve_body(Route::CoingeckoList, json!(listed.collect::<Vec<_>>()).to_string());
+    case.load_with(&[("LISTINGS_EVERY", "24h")]);
+    assert_eq!(
+        case.linked(),
+        [
+            "aaa-one+uno contract",
+            "bbb-two+due contract",
+            "ccc-three+tre contract",
+            "ddd-four+quattro contract"
+        ]
+    );
 }

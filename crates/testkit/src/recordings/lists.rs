@@ -9,7 +9,28 @@ use anyhow::{Context, Result};
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
-use crate::simulator::{Route, Simulator, Universe};
+use crate::simulator::{Response, Route, Simulator, Universe};
+
+/// Which contracts CoinPaprika lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contracts {
+    /// Neither vendor lists any.
+    None,
+    /// Those that were recorded: of one chain, in 2021.
+    Recorded,
+    /// Besides, of every pair that is known, those that CoinGecko lists.
+    Complete,
+}
+
+/// Chains by CoinGecko's name, with CoinPaprika's. The others get a name here that nobody knows.
+const PLATFORMS: [(&str, &str); 6] = [
+    ("ethereum", "eth-ethereum"),
+    ("binance-smart-chain", "bnb-binance-coin"),
+    ("solana", "sol-solana"),
+    ("polygon-pos", "matic-polygon"),
+    ("arbitrum-one", "arb-arbitrum"),
+    ("tron", "trx-tron"),
+];
 
 /// Both vendors' lists of 2025, and which of their ids are known to be one.
 pub struct RecordedLists {
@@ -60,7 +81,7 @@ impl RecordedLists {
     ///
     /// # Errors
     /// When the recorded contracts cannot be read.
-    pub fn play(&self, recorded: &Path, with_contracts: bool) -> Result<Simulator> {
+    pub fn play(&self, recorded: &Path, contracts: Contracts) -> Result<Simulator> {
         let simulator = Simulator::start(Universe::new(1).coins(1));
         let tickers: Vec<Value> = self.coinpaprika.iter().map(|coin| {
             json!({
@@ -79,7 +100,7 @@ impl RecordedLists {
         }).collect();
         simulator
             .serve_pages(Route::CoingeckoMarkets, markets.chunks(250).map(|page| json!(page).to_string()));
-        if with_contracts {
+        if contracts != Contracts::None {
             let list: Vec<Value> = self
                 .coingecko
                 .iter()
@@ -95,11 +116,69 @@ impl RecordedLists {
             let coins: Vec<Value> =
                 self.coinpaprika.iter().map(|coin| json!({ "id": coin["id"], "is_active": true })).collect();
             simulator.serve_body(Route::CoinpaprikaCoins, json!(coins).to_string());
-            simulator.serve_body(Route::CoinpaprikaPlatforms, "[\"eth-ethereum\"]");
-            let contracts = fs::read(recorded.join("coinpaprika/2021-08-12/contracts_eth-ethereum.json"))?;
-            simulator.serve_body(Route::CoinpaprikaContracts, contracts);
+            let by_platform = self.contracts(recorded, contracts)?;
+            simulator.serve_body(
+                Route::CoinpaprikaPlatforms,
+                json!(by_platform.keys().collect::<Vec<_>>()).to_string(),
+            );
+            for (platform, contracts) in by_platform {
+                let path = format!("/coinpaprika/v1/contracts/{platform}");
+                simulator
+                    .serve_at(&path, Response::new(200, "application/json", json!(contracts).to_string()));
+            }
         }
         Ok(simulator)
+    }
+
+    /// CoinPaprika's ids of the known pairs of which both vendors then list an address in common.
+    ///
+    /// # Errors
+    /// When the recorded contracts cannot be read.
+    pub fn with_contracts(&self, recorded: &Path, contracts: Contracts) -> Result<BTreeSet<String>> {
+        let listed = self.contracts(recorded, contracts)?;
+        let mut ours: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        for contract in listed.values().flatten() {
+            if let (Some(id), Some(address)) = (contract["id"].as_str(), contract["address"].as_str()) {
+                ours.entry(id).or_default().insert(address.to_lowercase());
+            }
+        }
+        let shares = |(one, other): &(&String, &String)| {
+            let theirs = self.platforms.get(*other).and_then(Value::as_object).into_iter().flatten();
+            let mut theirs = theirs.filter_map(|(_, address)| address.as_str());
+            theirs.any(|theirs| {
+                ours.get(one.as_str()).is_some_and(|ours| ours.contains(&theirs.to_lowercase()))
+            })
+        };
+        Ok(self.truth.iter().filter(shares).map(|(one, _)| one.clone()).collect())
+    }
+
+    /// What CoinPaprika lists, by platform.
+    fn contracts(&self, recorded: &Path, contracts: Contracts) -> Result<BTreeMap<String, Vec<Value>>> {
+        let mut by_platform = BTreeMap::new();
+        if contracts == Contracts::None {
+            return Ok(by_platform);
+        }
+        let body = fs::read(recorded.join("coinpaprika/2021-08-12/contracts_eth-ethereum.json"))?;
+        by_platform.insert("eth-ethereum".to_owned(), serde_json::from_slice(&body)?);
+        if contracts == Contracts::Complete {
+            self.complete(&mut by_platform);
+        }
+        Ok(by_platform)
+    }
+
+    /// Adds what CoinPaprika would list of the known pairs today: the addresses that CoinGecko gives them. So it is measured
+    /// what is made of contracts, not which of them there are.
+    fn complete(&self, by_platform: &mut BTreeMap<String, Vec<Value>>) {
+        for (one, other) in &self.truth {
+            let platforms = self.platforms.get(other).and_then(Value::as_object).into_iter().flatten();
+            for (chain, address) in
+                platforms.filter(|(chain, address)| !chain.is_empty() && address.is_string())
+            {
+                let known = PLATFORMS.iter().find(|(theirs, _)| theirs == chain);
+                let platform = known.map_or_else(|| format!("{chain}-chain"), |(_, ours)| (*ours).to_owned());
+                by_platform.entry(platform).or_default().push(json!({ "id": one, "address": address }));
+            }
+        }
     }
 
     /// CoinPaprika's ids of the first hundred coins by rank, in their order.
