@@ -39,7 +39,7 @@ const READ_DEADLINE: Duration = Duration::from_secs(3);
 /// nobody waits for. Plans are made once for each statement: with a partition for each month of each source, making
 /// one costs more than running it; pages whose plan depends on their bounds ask for one of their own. Not in the URL:
 /// PgBouncer refuses the start-up parameter `options`.
-const SESSION_SETTINGS: &str = "set statement_timeout = '2500ms'; set lock_timeout = '1s'; set jit = off; \
+const SESSION_SETTINGS: &str = "set statement_timeout = '2500ms'; set lock_timeout = '1s'; \
      set plan_cache_mode = force_generic_plan; \
      set idle_in_transaction_session_timeout = '10s'";
 

@@ -91,7 +91,8 @@ pub fn prepare(connection: &mut PgConnection) -> QueryResult<()> {
     if is_pooled() {
         connection.set_prepared_statement_cache_size(CacheSize::Disabled);
     }
-    connection.batch_execute("set timezone = 'UTC'; set client_min_messages = warning")
+    // Compiling a statement costs more than any of ours takes.
+    connection.batch_execute("set timezone = 'UTC'; set client_min_messages = warning; set jit = off")
 }
 
 /// Applies what is missing and returns the names of the migrations applied now. Any number of

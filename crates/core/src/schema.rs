@@ -408,6 +408,7 @@ diesel::table! {
         since -> Timestamptz,
         until -> Nullable<Timestamptz>,
         migrated_to -> Nullable<Text>,
+        migrated_by -> Nullable<Text>,
     }
 }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Array, Nullable, SmallInt, Text};
+use diesel::sql_types::{Array, Integer, Nullable, SmallInt, Text};
 use serde::Serialize;
 
 use crate::schema::coin_states;
@@ -23,6 +23,8 @@ pub struct CoinState {
     pub until: Option<DateTime<Utc>>,
     /// The id under which the same source goes on; null unless migrated.
     pub migrated_to: Option<String>,
+    /// How that is known: `declared`, `contract` or `name`; null unless migrated.
+    pub migrated_by: Option<String>,
 }
 
 /// The present states of these coins, by coin.
@@ -38,7 +40,8 @@ pub fn present(connection: &mut PgConnection, coin_ids: &[i32]) -> QueryResult<V
 }
 
 /// Brings the states of all coins of a source to what was seen: a complete read of its prices if there was one (`priced`
-/// has the ids in it), and its newest listing. Writes only what changes; returns how many. Part of a transaction.
+/// has the ids in it), its newest listing, and the `migrations` that are declared. An id whose migration was noticed stays
+/// migrated until it is priced again. Writes only what changes; returns how many. Part of a transaction.
 ///
 /// # Errors
 /// What the database says.
@@ -63,7 +66,7 @@ fn write_changes(
     migrations: &[(&str, &str)],
 ) -> QueryResult<usize> {
     sql_query(
-        "with seen as (select c.coin_id, m.migrated_to, s.state as before, \
+        "with seen as (select c.coin_id, m.migrated_to as declared_to, s.state as before, s.migrated_to as before_to, s.migrated_by, \
                 case when $2 is null then coalesce(s.state = 'active', true) else p.crypto_id is not null end as is_priced, \
                 l.is_active, l.crypto_id is not null as is_listed \
            from coins c \
@@ -72,18 +75,21 @@ fn write_changes(
            left join unnest($3, $4) as m (crypto_id, migrated_to) on m.crypto_id = c.crypto_id \
            left join listed_coins l on l.source_id = c.source_id and l.crypto_id = c.crypto_id and l.ended_at is null \
           where c.source_id = $1), \
-         present as (select coin_id, before, migrated_to, \
+         known as (select *, coalesce(declared_to, case when migrated_by <> 'declared' and not is_priced then before_to end) as migrated_to \
+           from seen), \
+         present as (select coin_id, before, before_to, migrated_to, \
+                case when declared_to is not null then 'declared' when migrated_to is not null then migrated_by end as migrated_by, \
                 case when migrated_to is not null then 'migrated' \
                      when is_priced then 'active' \
                      when is_active = false then 'inactive' \
                      when is_listed then 'out_of_window' \
                      else 'missing' end as state \
-           from seen), \
-         changed as (select * from present where before is distinct from state), \
+           from known), \
+         changed as (select * from present where (before, before_to) is distinct from (state, migrated_to)), \
          ended as (update coin_states s set until = clock_timestamp() from changed c \
                     where s.coin_id = c.coin_id and s.until is null returning s.coin_id) \
-         insert into coin_states (coin_id, state, since, migrated_to) \
-         select c.coin_id, c.state, clock_timestamp(), case when c.state = 'migrated' then c.migrated_to end \
+         insert into coin_states (coin_id, state, since, migrated_to, migrated_by) \
+         select c.coin_id, c.state, clock_timestamp(), c.migrated_to, c.migrated_by \
            from changed c left join ended e using (coin_id)",
     )
     .bind::<SmallInt, _>(source_id)
@@ -91,4 +97,36 @@ fn write_changes(
     .bind::<Array<Text>, _>(migrations.iter().map(|(from, _)| *from).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(migrations.iter().map(|(_, to)| *to).collect::<Vec<_>>())
     .execute(connection)
+}
+
+/// An id under which its source goes on with a coin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Migrated {
+    /// Key of the coin that went.
+    pub coin_id: i32,
+    /// The new id.
+    pub to: String,
+    /// `contract` or `name`.
+    pub by: &'static str,
+}
+
+/// Notes migrations that were noticed. Part of a transaction.
+///
+/// # Errors
+/// What the database says.
+pub fn migrate(connection: &mut PgConnection, migrated: &[Migrated]) -> QueryResult<()> {
+    let ids: Vec<i32> = migrated.iter().map(|one| one.coin_id).collect();
+    sql_query(
+        "with new as (select * from unnest($1, $2, $3) as n (coin_id, migrated_to, migrated_by)), \
+         ended as (update coin_states s set until = clock_timestamp() from new n \
+                    where s.coin_id = n.coin_id and s.until is null returning s.coin_id) \
+         insert into coin_states (coin_id, state, since, migrated_to, migrated_by) \
+         select n.coin_id, 'migrated', clock_timestamp(), n.migrated_to, n.migrated_by \
+           from new n left join ended e using (coin_id)",
+    )
+    .bind::<Array<Integer>, _>(&ids)
+    .bind::<Array<Text>, _>(migrated.iter().map(|one| one.to.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(migrated.iter().map(|one| one.by).collect::<Vec<_>>())
+    .execute(connection)?;
+    Ok(())
 }

@@ -47,26 +47,40 @@ pub struct Listed {
     pub contracts: std::collections::BTreeSet<(String, String)>,
 }
 
-/// Every present address: key of the source, id, chain, address.
+/// An address of a coin.
+#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
+pub struct Address {
+    /// Key of the source.
+    #[diesel(sql_type = SmallInt)]
+    pub source_id: i16,
+    /// The id that it gives the coin.
+    #[diesel(sql_type = Text)]
+    pub crypto_id: String,
+    /// Chain, as the source calls it.
+    #[diesel(sql_type = Text)]
+    pub chain: String,
+    /// Normalised.
+    #[diesel(sql_type = Text)]
+    pub address: String,
+    /// Whether the listing has it still.
+    #[diesel(sql_type = Bool)]
+    pub is_present: bool,
+}
+
+/// Every present address, and of ids that have none those that they had; by source, id, chain and address.
 ///
 /// # Errors
 /// What the database says.
-pub fn all(connection: &mut PgConnection) -> QueryResult<Vec<(i16, String, String, String)>> {
-    coin_contracts::table
-        .filter(coin_contracts::ended_at.is_null())
-        .order((
-            coin_contracts::source_id,
-            coin_contracts::crypto_id,
-            coin_contracts::chain,
-            coin_contracts::address,
-        ))
-        .select((
-            coin_contracts::source_id,
-            coin_contracts::crypto_id,
-            coin_contracts::chain,
-            coin_contracts::address,
-        ))
-        .load(connection)
+pub fn all(connection: &mut PgConnection) -> QueryResult<Vec<Address>> {
+    sql_query(
+        "select source_id, crypto_id, chain, address, c.ended_at is null as is_present \
+           from coin_contracts c \
+          where c.ended_at is null \
+             or not exists (select from coin_contracts p \
+                             where p.source_id = c.source_id and p.crypto_id = c.crypto_id and p.ended_at is null) \
+          order by source_id, crypto_id, chain, address",
+    )
+    .load(connection)
 }
 
 /// How many rows a listing changed.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Integer, Nullable, Numeric, SmallInt, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Numeric, SmallInt, Text, Timestamptz};
 
 use crate::Decimal;
 
@@ -34,6 +34,15 @@ pub struct Coin {
     /// Time of the price, UTC.
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub observed_at: Option<DateTime<Utc>>,
+    /// Time of its first price, UTC.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub first_observed_at: Option<DateTime<Utc>>,
+    /// Whether the source has it no more: neither priced nor listed, or listed as inactive.
+    #[diesel(sql_type = Bool)]
+    pub is_gone: bool,
+    /// The id that it was noticed to go on under; null for most.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub migrated_to: Option<String>,
     /// The present link; null before it was resolved for the first time.
     #[diesel(sql_type = Nullable<BigInt>)]
     pub link_id: Option<i64>,
@@ -52,10 +61,13 @@ pub struct Coin {
 pub fn coins(connection: &mut PgConnection) -> QueryResult<Vec<Coin>> {
     sql_query(
         "select c.coin_id, c.source_id, c.crypto_id, n.crypto_name, n.symbol, l.rank, l.price_usd, l.observed_at, \
+                l.first_observed_at, coalesce(s.state in ('missing', 'inactive'), false) as is_gone, \
+                case when s.migrated_by <> 'declared' then s.migrated_to end as migrated_to, \
                 k.link_id, k.asset_id, k.method \
            from coins c \
            left join coin_latest l using (coin_id) \
            left join coin_labels n on n.label_id = l.label_id \
+           left join coin_states s on s.coin_id = c.coin_id and s.until is null \
            left join asset_links k on k.coin_id = c.coin_id and k.ended_at is null \
           order by c.coin_id",
     )

@@ -66,6 +66,8 @@ pub(crate) struct Listed {
     pub(crate) crypto_id: String,
     pub(crate) chain: String,
     pub(crate) address: String,
+    /// Whether it is listed still.
+    pub(crate) is_present: bool,
 }
 
 /// Addresses that two sources have to share on a chain before their names for it are taken for one.
@@ -152,6 +154,7 @@ mod tests {
             crypto_id: format!("coin-{address}"),
             chain: chain.to_owned(),
             address: (*address).to_owned(),
+            is_present: true,
         };
         addresses.iter().map(one).collect()
     }

@@ -1,6 +1,6 @@
 //! What is known of coins when it is decided which of them are one.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 
@@ -22,8 +22,16 @@ pub(crate) struct Coin {
     pub(crate) price: Option<f64>,
     /// When the price was observed, UTC.
     pub(crate) observed_at: Option<DateTime<Utc>>,
+    /// When its first price was observed, UTC.
+    pub(crate) first_observed_at: Option<DateTime<Utc>>,
+    /// Whether the source has it no more.
+    pub(crate) is_gone: bool,
+    /// The id of the same source that was noticed to have taken its place.
+    pub(crate) migrated_to: Option<String>,
     /// `chain address`, normalised.
     pub(crate) addresses: Vec<String>,
+    /// What it had when it had any, if it has none now.
+    pub(crate) past_addresses: Vec<String>,
     /// The asset that it belongs to so far, and why.
     pub(crate) link: Option<Link>,
 }
@@ -76,6 +84,8 @@ pub(crate) struct Evidence {
     /// Pairs (places in `coins`, the smaller first) that a file or a person has declared.
     pub(crate) same: BTreeSet<(usize, usize)>,
     pub(crate) never: BTreeSet<(usize, usize)>,
+    /// Coins under an id that went, with the coin under the id that took its place, at the same source.
+    pub(crate) successors: BTreeMap<usize, usize>,
 }
 
 /// Sources by trust in their names: CoinGecko's ids are unique words, CoinPaprika's nearly; the rest in the order of
@@ -101,6 +111,9 @@ const COMPARABLE_SECONDS: i64 = 3600;
 /// traded; within the factor 2 nothing is concluded.
 const AGREE: f64 = 1.05;
 const DISAGREE: f64 = 2.0;
+
+/// More ids than any coin had at one source: who follows further goes in a circle.
+const MOST_HEIRS: usize = 8;
 
 impl Evidence {
     pub(crate) fn pair(one: usize, other: usize) -> (usize, usize) {
@@ -137,6 +150,26 @@ impl Evidence {
     pub(crate) fn shown(&self, at: usize) -> String {
         let coin = &self.coins[at];
         format!("{}:{}", self.sources[coin.source], coin.crypto_id)
+    }
+
+    /// The coin that is known to have taken the place of this one, if it is here.
+    pub(crate) fn successor_by_id(&self, at: usize) -> Option<usize> {
+        let (source, id) = (self.coins[at].source, self.coins[at].migrated_to.as_deref()?);
+        let key = |coin: &Coin| (coin.source, coin.crypto_id.as_str()).cmp(&(source, id));
+        self.coins.binary_search_by(key).ok()
+    }
+
+    /// The coin that stands at the end of those that took the places of each other; `None` for one whose place nobody took,
+    /// and where a person says otherwise.
+    pub(crate) fn heir(&self, at: usize) -> Option<usize> {
+        let mut heir = at;
+        for _ in 0..MOST_HEIRS {
+            match self.successors.get(&heir) {
+                Some(next) if !self.never.contains(&Self::pair(heir, *next)) => heir = *next,
+                _ => return (heir != at).then_some(heir),
+            }
+        }
+        None
     }
 
     /// Places of the coins by source and id.

@@ -24,6 +24,8 @@ pub(crate) struct Explained {
     name: Option<String>,
     symbol: Option<String>,
     state: Option<String>,
+    /// The id under which the source goes on; null unless migrated.
+    migrated_to: Option<String>,
     addresses: Vec<String>,
     /// Slug; null before it was resolved for the first time.
     asset: Option<String>,
@@ -92,13 +94,15 @@ fn one(connection: &mut PgConnection, evidence: &Evidence, at: usize) -> QueryRe
             && evidence.coins[*other].link.map(|link| link.asset_id) == asset_id
     });
     let review = asset_review::all(connection)?.into_iter().find(|review| review.coin_id == coin.coin_id);
+    let state = coin_state::present(connection, &[coin.coin_id])?.pop();
     Ok(Explained {
         id: evidence.shown(at),
         source: evidence.sources[coin.source].clone(),
         crypto_id: coin.crypto_id.clone(),
         name: coin.name.clone(),
         symbol: coin.symbol.clone(),
-        state: coin_state::present(connection, &[coin.coin_id])?.pop().map(|state| state.state),
+        migrated_to: state.as_ref().and_then(|state| state.migrated_to.clone()),
+        state: state.map(|state| state.state),
         addresses: coin.addresses.clone(),
         asset: links.iter().find(|link| link.ended_at.is_none()).map(|link| link.asset.clone()),
         together_with: others.map(|other| evidence.shown(other)).collect(),
@@ -163,7 +167,8 @@ impl Explained {
             }
         };
         line("together with", self.together_with.join(", "));
-        line("state", self.state.clone().unwrap_or_default());
+        let migrated = self.migrated_to.as_ref().map(|to| format!(" (to {to})")).unwrap_or_default();
+        line("state", format!("{}{migrated}", self.state.as_deref().unwrap_or_default()));
         line("addresses", self.addresses.join(", "));
         for link in &self.links {
             let end = match (&link.ended_at, &link.ended_reason) {

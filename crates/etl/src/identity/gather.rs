@@ -15,7 +15,7 @@ pub(crate) fn evidence(connection: &mut PgConnection) -> QueryResult<Evidence> {
     let mut sources = identity::sources(connection)?;
     sources.sort_by_key(|(source_id, name)| (trust(name), *source_id));
     let places: HashMap<i16, usize> = sources.iter().enumerate().map(|(at, (id, _))| (*id, at)).collect();
-    let mut addresses = addresses(connection, &places)?;
+    let (mut present, mut past) = addresses(connection, &places)?;
     let mut coins = Vec::new();
     for row in identity::coins(connection)? {
         let Some(source) = places.get(&row.source_id).copied() else { continue };
@@ -25,13 +25,17 @@ pub(crate) fn evidence(connection: &mut PgConnection) -> QueryResult<Evidence> {
             coin_id: row.coin_id,
             source,
             folded: Folded::new(row.symbol.as_deref(), row.crypto_name.as_deref()),
-            addresses: addresses.remove(&key).unwrap_or_default(),
+            addresses: present.remove(&key).unwrap_or_default(),
+            past_addresses: past.remove(&key).unwrap_or_default(),
             crypto_id: key.1,
             name: row.crypto_name,
             symbol: row.symbol,
             rank: row.rank,
             price: row.price_usd.and_then(|price| price.as_str().parse().ok()),
             observed_at: row.observed_at,
+            first_observed_at: row.first_observed_at,
+            is_gone: row.is_gone,
+            migrated_to: row.migrated_to,
             link: link.map(|((link_id, asset_id), method)| Link {
                 link_id,
                 asset_id,
@@ -41,26 +45,34 @@ pub(crate) fn evidence(connection: &mut PgConnection) -> QueryResult<Evidence> {
     }
     coins.sort_by(|a, b| (a.source, &a.crypto_id).cmp(&(b.source, &b.crypto_id)));
     let sources = sources.into_iter().map(|(_, name)| name).collect();
-    Ok(Evidence { sources, coins, ..Evidence::default() })
+    let mut evidence = Evidence { sources, coins, ..Evidence::default() };
+    let known = (0..evidence.coins.len()).filter_map(|at| Some((at, evidence.successor_by_id(at)?)));
+    evidence.successors = known.collect();
+    Ok(evidence)
 }
 
-/// The addresses of each coin by the place of its source and its id, as `chain address` under one name for each chain.
+/// Addresses by the place of the source and the id of the coin, as `chain address` under one name for each chain.
+type Addresses = HashMap<(usize, String), Vec<String>>;
+
+/// The present addresses, and those of the ids that have none any more.
 fn addresses(
     connection: &mut PgConnection,
     places: &HashMap<i16, usize>,
-) -> QueryResult<HashMap<(usize, String), Vec<String>>> {
-    let listed =
-        contract::all(connection)?.into_iter().filter_map(|(source_id, crypto_id, chain, address)| {
-            Some(Listed { source: *places.get(&source_id)?, crypto_id, chain, address })
-        });
+) -> QueryResult<(Addresses, Addresses)> {
+    let listed = contract::all(connection)?.into_iter().filter_map(|one| {
+        let source = *places.get(&one.source_id)?;
+        let contract::Address { crypto_id, chain, address, is_present, .. } = one;
+        Some(Listed { source, crypto_id, chain, address, is_present })
+    });
     let listed: Vec<Listed> = listed.collect();
     let learned = chain::learned(&listed);
-    let mut addresses: HashMap<(usize, String), Vec<String>> = HashMap::new();
+    let (mut present, mut past) = (Addresses::new(), Addresses::new());
     for one in listed {
         let key = (one.source, one.chain);
         let chain = learned.get(&key).unwrap_or(&key.1);
         let address = format!("{chain} {}", one.address);
-        addresses.entry((one.source, one.crypto_id)).or_default().push(address);
+        let group = if one.is_present { &mut present } else { &mut past };
+        group.entry((one.source, one.crypto_id)).or_default().push(address);
     }
-    Ok(addresses)
+    Ok((present, past))
 }

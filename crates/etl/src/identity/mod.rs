@@ -2,7 +2,8 @@
 //!
 //! [`evidence`] is what is known, [`decide`] makes groups of it (pure), [`write`] brings the tables to them and changes only
 //! what differs. [`fold`] and [`chain`] bring names and addresses to forms that can be compared, [`declared`] is what
-//! people say, [`explain`] tells them why. [`listing`] learns contract addresses.
+//! people say, [`explain`] tells them why. [`listing`] learns contract addresses, [`succession`] notices ids that took the place
+//! of others.
 
 mod chain;
 mod command;
@@ -13,6 +14,7 @@ mod explain;
 mod fold;
 mod gather;
 pub(crate) mod listing;
+mod succession;
 mod write;
 
 use std::collections::HashSet;
@@ -121,6 +123,9 @@ fn in_transaction(
     }
     let mut evidence = gather::evidence(connection)?;
     declared.describe(&mut evidence);
+    let noticed = succession::notice(&evidence);
+    coin_state::migrate(connection, &succession::to_store(&evidence, &noticed))?;
+    evidence.successors.extend(noticed.iter().map(|(old, new, _)| (*old, *new)));
     let decision = decide::decide(&evidence);
     let resolved = write::write(connection, &evidence, &decision)?;
     let number = source::count_batch(connection, source_id, Added::default())?;

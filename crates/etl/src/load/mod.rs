@@ -218,8 +218,12 @@ impl Loader {
         }
         let (places, new_coins) = self.directory.learn(connection, records)?;
         let mut plan = Plan::new(&mut self.directory, records, &places, ready.raw.fetched_at);
-        let older = self.find_older(connection, plan.older_keys())?;
-        plan.compare_older(&mut self.directory, older);
+        while let Some(older) = plan.take_older() {
+            let keys: Vec<observation::Key> =
+                older.iter().map(|(_, row)| (row.coin_id, row.observed_at)).collect();
+            let found = self.find_older(connection, &keys)?;
+            plan.compare_older(&mut self.directory, older, found);
+        }
         let outcome = plan.finish();
         let tally = Tally { rejected: ready.normalised.rejects.len() as i64, ..outcome.tally };
 

@@ -17,15 +17,21 @@ pub(super) struct Plan<'r> {
     superseded: BTreeMap<i64, i32>,
     changes: BTreeMap<i32, Change<'r>>,
     /// Rows not newer than the newest of their coin: the database knows whether they exist.
-    older: Vec<(usize, Row<'r>)>,
-    older_keys: Vec<Key>,
+    older: Vec<Older<'r>>,
     coin_ids: Vec<i32>,
 }
+
+/// The place of its coin in the directory, and a row that is not newer than the newest of that.
+pub(super) type Older<'r> = (usize, Row<'r>);
+
+/// Keys that are looked up at once: what is found is held in memory twice, as it came and as it is compared.
+const LOOKED_UP: usize = 4_096;
 
 /// What is to be written.
 pub(super) struct Outcome<'r> {
     /// Sorted by key: neighbours in the index.
     pub(super) new: Vec<Row<'r>>,
+    /// Sorted likewise.
     pub(super) restated: Vec<Row<'r>>,
     /// How many rows of which earlier batch are restated.
     pub(super) superseded: BTreeMap<i64, i32>,
@@ -77,7 +83,6 @@ impl<'r> Plan<'r> {
             superseded: BTreeMap::new(),
             changes: BTreeMap::new(),
             older: Vec::new(),
-            older_keys: Vec::new(),
             coin_ids: Vec::new(),
         };
         for (place, row, timed) in plan.last_of_each_key(directory, records, places, fetched_at) {
@@ -136,20 +141,25 @@ impl<'r> Plan<'r> {
         } else if row.observed_at > latest.observed_at {
             self.add(directory, place, row);
         } else {
-            self.older_keys.push((row.coin_id, row.observed_at));
             self.older.push((place, row));
         }
     }
 
-    /// Keys whose observations must be looked up.
-    pub(super) fn older_keys(&self) -> &[Key] {
-        &self.older_keys
+    /// Takes some of the rows whose keys must be looked up, until none is left.
+    pub(super) fn take_older(&mut self) -> Option<Vec<Older<'r>>> {
+        let taken = self.older.split_off(self.older.len().saturating_sub(LOOKED_UP));
+        (!taken.is_empty()).then_some(taken)
     }
 
-    /// Decides what was left, with the observations that exist under [`Self::older_keys`].
-    pub(super) fn compare_older(&mut self, directory: &mut Directory, found: Vec<(Key, Stored)>) {
+    /// Decides about rows that were taken, with the observations that exist under their keys.
+    pub(super) fn compare_older(
+        &mut self,
+        directory: &mut Directory,
+        older: Vec<Older<'r>>,
+        found: Vec<(Key, Stored)>,
+    ) {
         let found: HashMap<Key, Stored> = found.into_iter().collect();
-        for (place, row) in std::mem::take(&mut self.older) {
+        for (place, row) in older {
             match found.get(&(row.coin_id, row.observed_at)) {
                 None => self.add(directory, place, row),
                 Some(stored) if stored.label_id == row.label_id && stored.values == *row.values => {
@@ -192,6 +202,7 @@ impl<'r> Plan<'r> {
 
     pub(super) fn finish(mut self) -> Outcome<'r> {
         self.new.sort_by_key(|row| (row.coin_id, row.observed_at));
+        self.restated.sort_by_key(|row| (row.coin_id, row.observed_at));
         Outcome {
             new: self.new,
             restated: self.restated,

@@ -7,15 +7,15 @@ use crate::support::{World, number, texts};
 
 const TIME: &str = "2026-01-15T12:00:00Z";
 
-fn ticker((id, symbol, name, price): (&str, &str, &str, f64)) -> Value {
-    json!({ "id": id, "symbol": symbol, "name": name, "rank": 1, "total_supply": 1, "max_supply": 0, "last_updated": TIME,
+fn ticker(time: &str, (id, symbol, name, price): (&str, &str, &str, f64)) -> Value {
+    json!({ "id": id, "symbol": symbol, "name": name, "rank": 1, "total_supply": 1, "max_supply": 0, "last_updated": time,
             "quotes": { "USD": { "price": price, "volume_24h": 1, "market_cap": 1, "percent_change_24h": 0 } } })
 }
 
-fn market((id, symbol, name, price): (&str, &str, &str, f64)) -> Value {
+fn market(time: &str, (id, symbol, name, price): (&str, &str, &str, f64)) -> Value {
     json!({ "id": id, "symbol": symbol, "name": name, "current_price": price, "market_cap": 1, "market_cap_rank": 1,
             "total_volume": 1, "price_change_percentage_24h": 0, "circulating_supply": 1, "total_supply": 1,
-            "max_supply": null, "last_updated": TIME })
+            "max_supply": null, "last_updated": time })
 }
 
 pub(crate) type Row<'a> = (&'a str, &'a str, &'a str, f64);
@@ -33,15 +33,20 @@ impl Case {
     }
 
     pub(crate) fn serve(&self, coinpaprika: &[Row<'_>], coingecko: &[Row<'_>]) {
-        let list = |rows: Vec<Value>| json!(rows).to_string();
+        self.serve_at(TIME, coinpaprika, coingecko);
+    }
+
+    /// Both vendors with these coins, as they are at this time.
+    pub(crate) fn serve_at(&self, time: &str, coinpaprika: &[Row<'_>], coingecko: &[Row<'_>]) {
         let simulator = &self.world.simulator;
-        simulator
-            .serve_body(Route::CoinpaprikaTickers, list(coinpaprika.iter().copied().map(ticker).collect()));
-        simulator.serve_body(Route::CoingeckoMarkets, list(coingecko.iter().copied().map(market).collect()));
+        let tickers: Vec<Value> = coinpaprika.iter().map(|row| ticker(time, *row)).collect();
+        simulator.serve_body(Route::CoinpaprikaTickers, json!(tickers).to_string());
+        let markets: Vec<Value> = coingecko.iter().map(|row| market(time, *row)).collect();
+        simulator.serve_body(Route::CoingeckoMarkets, json!(markets).to_string());
     }
 
     /// Addresses on Ethereum: ids of CoinPaprika and CoinGecko.
-    fn list(&self, coinpaprika: &[(&str, &str)], coingecko: &[(&str, &str)]) {
+    pub(crate) fn list(&self, coinpaprika: &[(&str, &str)], coingecko: &[(&str, &str)]) {
         let simulator = &self.world.simulator;
         let coins = coinpaprika.iter().map(|(id, _)| json!({ "id": id, "is_active": true }));
         simulator.serve_body(Route::CoinpaprikaCoins, json!(coins.collect::<Vec<_>>()).to_string());

@@ -203,3 +203,75 @@ fn a_chain_is_recognised_by_the_addresses_on_it() {
         ]
     );
 }
+
+/// A source that gives a coin another id: it is the same asset, and the old id leads to the new price.
+#[test]
+fn an_id_that_took_the_place_of_another_is_noticed() {
+    let vendor: [Row<'_>; 2] = [("alpha", "abc", "Alpha", 1.0), ("beta", "bet", "Beta", 5.0)];
+    let case = Case::new(&[("abc-alpha", "ABC", "Alpha", 1.0), ("bet-beta", "BET", "Beta", 5.0)], &vendor);
+    case.load();
+    let assets = "select distinct a.slug from assets a join asset_links l using (asset_id) where l.ended_at is null order by 1";
+    assert_eq!(texts(&mut case.world.database.connect(), assets), ["alpha", "beta"]);
+    // The one goes on at once, the other with a price that is not its own.
+    case.serve_at(
+        "2026-01-15T18:00:00Z",
+        &[("abc-alpha-new", "ABC", "Alpha", 1.1), ("bet-beta-token", "BET", "Beta", 50.0)],
+        &vendor,
+    );
+    case.load();
+    assert_eq!(
+        case.states(),
+        [
+            "abc-alpha migrated",
+            "abc-alpha-new active",
+            "alpha active",
+            "bet-beta missing",
+            "bet-beta-token active",
+            "beta active"
+        ]
+    );
+    let connection = &mut case.world.database.connect();
+    let to = "select migrated_to || ' ' || migrated_by from coin_states where until is null and state = 'migrated'";
+    assert_eq!(texts(connection, to), ["abc-alpha-new name"]);
+    assert_eq!(case.linked(), ["abc-alpha+abc-alpha-new+alpha name", "bet-beta+beta name"]);
+    // What was noticed stays, whatever the new id is called and costs later.
+    let vendor: [Row<'_>; 2] = [("alpha", "abc", "Alpha", 9.1), ("beta", "bet", "Beta", 5.0)];
+    case.serve_at("2026-01-20T18:00:00Z", &[("abc-alpha-new", "AXX", "Alphabet", 9.0)], &vendor);
+    case.load();
+    assert_eq!(case.linked()[0], "abc-alpha+abc-alpha-new+alpha name");
+    assert_eq!(texts(connection, to), ["abc-alpha-new name"]);
+    check_invariants(connection);
+    // The old id is back: two coins.
+    let both = [("abc-alpha", "ABC", "Alpha", 1.0), ("abc-alpha-new", "AXX", "Alphabet", 9.0)];
+    case.serve_at("2026-01-21T18:00:00Z", &both, &vendor);
+    case.load();
+    assert!(texts(connection, to).is_empty());
+    assert!(!case.linked()[0].contains("abc-alpha+abc-alpha-new"), "{:?}", case.linked());
+    check_invariants(connection);
+}
+
+#[test]
+fn a_contract_tells_who_took_the_place_of_whom() {
+    let theirs: [Row<'_>; 1] = [("alpha", "abc", "Alpha", 1.0)];
+    let case = Case::new(&[("abc-alpha", "ABC", "Alpha", 1.0)], &theirs);
+    let listed = |id: &str| {
+        case.list(&[(id, "0xa1")], &[("alpha", "0xa1")]);
+        case.load_with(&[("LISTINGS_EVERY", "24h")]);
+    };
+    listed("abc-alpha");
+    assert_eq!(case.linked(), ["abc-alpha+alpha contract"]);
+    // Another name, another symbol, another price, long after.
+    let theirs: [Row<'_>; 1] = [("alpha", "abc", "Alpha", 40.0)];
+    case.serve_at("2026-03-15T12:00:00Z", &[("omega-omega", "OMEGA", "Omega", 40.0)], &theirs);
+    let connection = &mut case.world.database.connect();
+    connection
+        .batch_execute("update etl_checkpoints set updated_at = updated_at - interval '1 day'")
+        .unwrap();
+    listed("omega-omega");
+    let to = "select migrated_to || ' ' || migrated_by from coin_states where until is null and state = 'migrated'";
+    assert_eq!(texts(connection, to), ["omega-omega contract"]);
+    assert_eq!(case.linked(), ["abc-alpha+alpha+omega-omega id"]);
+    let output = case.world.etl().arguments(["resolve", "--explain", "abc-alpha", "--json"]).run();
+    assert!(output.stdout.contains("omega-omega"), "{}", output.stdout);
+    check_invariants(connection);
+}

@@ -1,8 +1,11 @@
 //! `GET /assets/{id}`: what each source says of one asset, and which price to believe.
 
+use std::collections::HashMap;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use kasparro_core::consensus::LeftOut;
+use kasparro_core::store::coin_state::{self, CoinState};
 use kasparro_core::store::market::{self, Member};
 use kasparro_core::store::version::SourceState;
 use kasparro_core::{Decimal, Values, plausibility};
@@ -94,6 +97,29 @@ pub(crate) struct SourceView {
     flags: Vec<&'static str>,
     /// Why the coin belongs to the asset.
     link: LinkBody,
+    /// Whether the source still has the coin; null until that was looked at for the first time.
+    state: Option<StateBody>,
+}
+
+/// Whether a source still has a coin.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct StateBody {
+    /// `active`: priced in the newest complete read; `out_of_window`: listed, but not priced; `missing`: neither; `inactive`:
+    /// the source lists it as inactive; `migrated`: the source goes on with it under another id.
+    #[schema(example = "active")]
+    name: String,
+    /// Since when, UTC.
+    #[schema(example = "2026-11-23T15:00:04Z")]
+    since: DateTime<Utc>,
+    /// The id under which the same source goes on; null unless migrated.
+    #[schema(example = json!(null))]
+    migrated_to: Option<String>,
+}
+
+impl StateBody {
+    fn of(state: CoinState) -> Self {
+        Self { name: state.state, since: state.since, migrated_to: state.migrated_to }
+    }
 }
 
 /// Why a coin belongs to an asset.
@@ -140,7 +166,9 @@ pub(crate) async fn show(
         .data(&request, canonical, move |connection, known| {
             let meant = super::meant(connection, &id)?;
             let members = market::members(connection, &[meant.asset_id])?;
-            let detail = AssetDetail::of(members, known, bound).ok_or_else(|| {
+            let coin_ids: Vec<i32> = members.iter().map(|member| member.observation.coin_id).collect();
+            let states = coin_state::present(connection, &coin_ids)?;
+            let detail = AssetDetail::of(members, states, known, bound).ok_or_else(|| {
                 Problem::new(Code::UnknownAsset, "no source has delivered an observation of this asset")
             })?;
             Rendered::json(&detail)
@@ -149,7 +177,9 @@ pub(crate) async fn show(
 }
 
 impl AssetDetail {
-    fn of(members: Vec<Member>, known: &[SourceState], bound: Bound) -> Option<Self> {
+    fn of(members: Vec<Member>, states: Vec<CoinState>, known: &[SourceState], bound: Bound) -> Option<Self> {
+        let mut states: HashMap<i32, CoinState> =
+            states.into_iter().map(|state| (state.coin_id, state)).collect();
         let moment = Moment::of(known, bound);
         let asset = Asset::of(&members, &moment)?;
         let found = consensus(&members, &moment);
@@ -182,6 +212,7 @@ impl AssetDetail {
                     .and_then(|(price, believed)| price.minus(believed)?.percent_of(believed)),
                 flags: plausibility::broken(&values(&observation)).map(|rule| rule.name).collect(),
                 link: LinkBody { method, confidence, since: linked_at },
+                state: states.remove(&observation.coin_id).map(StateBody::of),
                 observation: Observation::of(observation, Fields::ALL, known),
             }
         });

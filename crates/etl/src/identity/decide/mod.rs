@@ -10,7 +10,7 @@ mod review;
 
 use std::collections::HashMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::evidence::{Evidence, Method, Prices};
 
@@ -139,8 +139,9 @@ impl<'e> Work<'e> {
 
     fn take_source(&mut self, source: usize) {
         let evidence = self.evidence;
-        let coins: Places =
-            (0..evidence.coins.len()).filter(|at| evidence.coins[*at].source == source).collect();
+        let of_source = (0..evidence.coins.len()).filter(|at| evidence.coins[*at].source == source);
+        // An id that went follows the one that took its place.
+        let (gone, coins): (Places, Places) = of_source.partition(|at| evidence.heir(*at).is_some());
         self.count_own(&coins);
         type Step<'e> = fn(&Work<'e>, usize) -> Option<Edge>;
         let steps: [(Step<'e>, bool); 5] = [
@@ -163,6 +164,7 @@ impl<'e> Work<'e> {
         }
         self.enter(&coins);
         self.join_declared_siblings(&coins);
+        self.join_successors(&gone);
     }
 
     fn count_own(&mut self, coins: &[usize]) {
@@ -249,6 +251,22 @@ impl<'e> Work<'e> {
             {
                 self.members.remove(&at);
                 self.join(at, self.group[with], self.declaration(with));
+            }
+        }
+    }
+
+    /// Ids that went, to the groups of those that took their places. What knows them by their id or asset finds them there.
+    fn join_successors(&mut self, gone: &[usize]) {
+        let evidence = self.evidence;
+        for &at in gone {
+            let Some(heir) = evidence.heir(at) else { continue };
+            let detail = json!({ "with": evidence.shown(heir), "rule": "migrated" });
+            let edge = Edge { with: heir, method: Method::Id, confidence: 0.99, evidence: detail };
+            self.join(at, self.group[heir], edge);
+            let coin = &evidence.coins[at];
+            self.by_id.entry(&coin.crypto_id).or_default().push(at);
+            if let Some(link) = coin.link {
+                self.by_asset.entry(link.asset_id).or_default().push(at);
             }
         }
     }

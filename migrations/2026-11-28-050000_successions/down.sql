@@ -1,0 +1,1 @@
+alter table coin_states drop column migrated_by;
