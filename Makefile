@@ -39,7 +39,7 @@ db-stop: $(LOCALPG) ## stop the private Postgres; its data stays
 migrate: build ## create or upgrade the tables
 	@$(LOCALPG) with -- $(TARGET)/release/kasparro-etl migrate
 
-.PHONY: build test test-chaos lint
+.PHONY: build test test-chaos test-pooled lint
 build: ## compile the programs
 ifdef FEATURES
 	@echo "perl lacks modules that OpenSSL's build needs: building without TLS to Postgres"
@@ -58,6 +58,11 @@ test-chaos: ## the long fault tests: killed at every statement, cut at every byt
 	@.ci/fault-tools
 	cargo test $(CARGO_FLAGS) --no-run
 	$(TARGET)/debug/kasparro-localpg scratch -- env RUST_TEST_THREADS=5 timeout 1200 cargo test $(CARGO_FLAGS) --no-fail-fast --test etl -- --ignored $(ARGS)
+
+test-pooled: ## the tests of the loader, all of them through PgBouncer in transaction mode (ARGS='name of a test')
+	@.ci/fault-tools
+	cargo build --bins $(CARGO_FLAGS)
+	$(TARGET)/debug/kasparro-localpg scratch -- $(TARGET)/debug/kasparro-pooled cargo test $(CARGO_FLAGS) --no-fail-fast --test etl $(ARGS)
 
 lint: ## formatting, clippy and rustdoc without a warning; hadolint and shellcheck if installed
 	cargo fmt --all --check

@@ -10,6 +10,7 @@ use std::{fs, thread};
 use anyhow::{Context, Result, bail};
 use kasparro_localpg::Cluster;
 
+use crate::database::server;
 use crate::recordings::skipped;
 
 /// A pooler in front of every database of a cluster. Dropping it ends it.
@@ -29,17 +30,26 @@ impl Pooler {
     /// Panics when it is installed and does not start.
     #[track_caller]
     pub fn start_or_skip(test: &str, cluster: &Cluster, connections: u32) -> Option<Self> {
-        let Some(program) = PROGRAMS.iter().map(Path::new).find(|path| path.is_file()) else {
-            skipped(test, "pgbouncer is not installed");
-            return None;
-        };
-        match Self::start(program, cluster, connections) {
-            Ok(pooler) => Some(pooler),
+        match Self::start(cluster, connections) {
+            Ok(None) => {
+                skipped(test, "pgbouncer is not installed");
+                None
+            }
+            Ok(started) => started,
             Err(error) => panic!("pgbouncer does not start: {error:#}"),
         }
     }
 
-    fn start(program: &Path, cluster: &Cluster, connections: u32) -> Result<Self> {
+    /// Starts one with so many server connections; `None` where it is not installed.
+    ///
+    /// # Errors
+    /// When it is installed and does not start.
+    pub fn start(cluster: &Cluster, connections: u32) -> Result<Option<Self>> {
+        let program = PROGRAMS.iter().map(Path::new).find(|path| path.is_file());
+        program.map(|program| Self::launch(program, cluster, connections)).transpose()
+    }
+
+    fn launch(program: &Path, cluster: &Cluster, connections: u32) -> Result<Self> {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let folder = std::env::temp_dir().join(format!("kasparro-pooler-{}-{port}", std::process::id()));
         fs::create_dir(&folder).context("a folder for its settings")?;
@@ -75,10 +85,29 @@ impl Pooler {
         Ok(pooler)
     }
 
+    /// Where it listens on the loopback address.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The address of a database through the pooler.
     pub fn url(&self, database: &str) -> String {
-        format!("postgresql://postgres@127.0.0.1:{}/{database}?sslmode=disable&gssencmode=disable", self.port)
+        url_at(&self.port.to_string(), database)
     }
+}
+
+fn url_at(port: &str, database: &str) -> String {
+    format!("postgresql://postgres@127.0.0.1:{port}/{database}?sslmode=disable&gssencmode=disable")
+}
+
+/// The port of the pooler through which all tests are to reach the shared server, if they are.
+pub const POOLER_VARIABLE: &str = "KASPARRO_TEST_POOLER_PORT";
+
+/// The address through the pooler of a database of the shared server, where all tests are to go through one.
+pub fn instead_of(url: &str) -> Option<String> {
+    let port = std::env::var(POOLER_VARIABLE).ok()?;
+    let (database, _) = url.strip_prefix("postgresql:///")?.split_once('?')?;
+    (server().url(database) == url).then(|| url_at(&port, database))
 }
 
 impl Drop for Pooler {
@@ -87,4 +116,14 @@ impl Drop for Pooler {
         let _ = self.process.wait();
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Says that a test is skipped where all go through a pooler: it is about sessions of a program's own.
+#[must_use]
+pub fn skip_behind_one(test: &str) -> bool {
+    let pooled = std::env::var_os(POOLER_VARIABLE).is_some();
+    if pooled {
+        skipped(test, "behind a pooler the sessions are not the program's own");
+    }
+    pooled
 }

@@ -1,5 +1,7 @@
 //! `kasparro-etl resolve`: resolves now, tells why, lists what is open, and takes a link back.
 
+use std::time::{Duration, Instant};
+
 use diesel::PgConnection;
 use kasparro_core::store::asset_ruling::{self, Ruling};
 use kasparro_core::store::{asset_review, source};
@@ -12,6 +14,7 @@ use crate::commands::{finish, ready};
 use crate::database;
 use crate::failure::{FailureKind, SourceError};
 use crate::progress::grouped;
+use crate::run::LEASE_PATIENCE;
 use crate::settings::Settings;
 
 /// Does what is asked; returns the exit code.
@@ -41,10 +44,19 @@ pub(crate) fn resolve(settings: &Settings, arguments: &ResolveArgs) -> u8 {
     })
 }
 
+/// Resolves. Another process that is at it is nearly done, and the server needs a moment to notice that one was killed.
 fn now(connection: &mut PgConnection, settings: &Settings) -> Result<Resolved, SourceError> {
-    let resolved = run(connection, None, settings.asset_links_path.as_deref(), settings.lease, &[])?;
-    resolved
-        .ok_or_else(|| SourceError::new(FailureKind::Temporary, "another process is resolving; try again"))
+    let asked = Instant::now();
+    loop {
+        let resolved = run(connection, None, settings.asset_links_path.as_deref(), settings.lease, &[])?;
+        if let Some(resolved) = resolved {
+            return Ok(resolved);
+        }
+        if asked.elapsed() > LEASE_PATIENCE {
+            return Err(SourceError::new(FailureKind::Temporary, "another process is resolving; try again"));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// What a resolution came to, for people.

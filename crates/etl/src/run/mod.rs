@@ -33,8 +33,8 @@ use report::{Ended, Outcome, Report};
 pub(crate) use reprocess::reprocess;
 use worker::{Assignment, Hold};
 
-/// How long a source that another run holds is asked for before it is skipped.
-const LEASE_PATIENCE: Duration = Duration::from_secs(1);
+/// How long what another run holds is asked for before it is left to that.
+pub(crate) const LEASE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long workers get to finish their transaction after a signal.
 const GRACE: Duration = Duration::from_secs(3);

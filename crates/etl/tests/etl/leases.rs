@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use diesel::RunQueryDsl;
+use kasparro_testkit::pooler;
 use kasparro_testkit::simulator::{Fault, Route};
 use rustix::process::Signal;
 
@@ -47,6 +48,9 @@ fn of_twenty_runs_at_once_every_one_ends_well_and_nothing_is_loaded_twice() {
 
 #[test]
 fn a_killed_run_gives_its_lease_back_at_once_and_is_marked() {
+    if pooler::skip_behind_one("a_killed_run_gives_its_lease_back_at_once_and_is_marked") {
+        return;
+    }
     let world = World::new();
     world.simulator.fault(Route::CoinpaprikaTickers, Fault::hold()).once();
     let killed = world.etl().arguments(["run", "--sources", "coinpaprika"]).spawn();

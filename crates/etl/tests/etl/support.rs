@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use kasparro_testkit::database::TestDatabase;
+use kasparro_testkit::pooler;
 use kasparro_testkit::process::{Output, Program};
 use kasparro_testkit::simulator::{Simulator, Universe};
 use sha2::{Digest, Sha256};
@@ -20,6 +21,11 @@ pub(crate) fn etl(database_url: &str) -> Program {
 }
 
 fn configured(program: Program, database_url: &str) -> Program {
+    let (database_url, program) = match pooler::instead_of(database_url) {
+        Some(url) => (url, program.variable("DB_STATEMENT_CACHE", "off")),
+        None => (database_url.to_owned(), program),
+    };
+    let database_url = database_url.as_str();
     program
         .secret(CANARY)
         .variable("DATABASE_URL", with_password(database_url))
@@ -164,12 +170,15 @@ pub(crate) fn watch_checkpoints(connection: &mut PgConnection) {
     connection.batch_execute(sql).unwrap();
 }
 
-/// Waits until no session of the program is left: one that was killed is found out about by the server soon (I10).
+/// Waits until no session of the program is left: one that was killed is found out about by the server soon (I10). A pooler
+/// keeps its sessions; then none may be at work.
 fn wait_for_sessions(connection: &mut PgConnection) {
     let deadline = Instant::now() + Duration::from_secs(60);
     let left = "select count(*) from pg_stat_activity \
                  where datname = current_database() and application_name = 'kasparro-etl' and backend_type = 'client backend'";
-    while number(connection, left) > 0 {
+    let pooled = std::env::var_os(pooler::POOLER_VARIABLE).map_or("", |_| " and state <> 'idle'");
+    let left = format!("{left}{pooled}");
+    while number(connection, &left) > 0 {
         assert!(Instant::now() < deadline, "a session of the program is left behind");
         connection.batch_execute("select pg_sleep(0.005)").unwrap();
     }
