@@ -150,14 +150,17 @@ fn a_part_of_a_name_is_enough_where_the_symbol_is_alone_and_the_price_agrees() {
             // Two of them.
             ("cat-cat-on-sol", "CAT", "Fat Cat Official", 2.0),
             ("cat-cat-on-base", "CAT", "Fat Cat Here", 2.0),
-            ("usdx-usdx", "USDX", "Dollar X", 1.0),
+            ("usdx-usdx", "USDX", "Dollar X", 2.0),
+            // Half of all coins cost a dollar.
+            ("usdk-usdk", "USDK", "Dollar K", 1.0),
         ],
         &[
             ("aixbt", "aixbt", "aixbt", 0.101),
             ("now-coin", "now", "Now Coin", 1.5),
             ("zenith", "zed", "Zenith", 3.0),
             ("fat-cat", "cat", "Fat Cat", 2.0),
-            ("bridged-usdx", "usdx", "Bridged Dollar X", 1.0),
+            ("bridged-usdx", "usdx", "Bridged Dollar X", 2.0),
+            ("dollar-k-money", "usdk", "Dollar K Money", 1.0),
         ],
     );
     case.load();

@@ -1,5 +1,7 @@
 //! Why a coin may join the group of another: one function for each kind of evidence.
 
+use std::ops::RangeInclusive;
+
 use serde_json::json;
 
 use super::{Edge, Places, Reason, Work};
@@ -7,6 +9,9 @@ use crate::identity::chain;
 use crate::identity::evidence::{Method, Prices};
 use crate::identity::fold::{self, is_numbered, name_in_id};
 use crate::sources::{coingecko, coinpaprika, csv};
+
+/// US dollars, francs and euros: what costs that is a witness of nothing, as many coins do.
+const PEGGED: RangeInclusive<f64> = 0.9..=1.3;
 
 impl Work<'_> {
     pub(super) fn declaration(&self, with: usize) -> Edge {
@@ -137,9 +142,10 @@ impl Work<'_> {
         if symbol.is_empty() || self.own_symbol.get(symbol) != Some(&1) {
             return None;
         }
-        let [with] = self.by_symbol.get(symbol)?[..] else { return None };
+        let [with] = self.distinct(self.by_symbol.get(symbol)?)[..] else { return None };
         let theirs = &self.evidence.coins[with];
         let fits = self.evidence.prices(at, with) == Prices::Agree
+            && coin.price.is_some_and(|price| !PEGGED.contains(&price))
             && coin.folded.is_of_one_kind(&theirs.folded)
             && fold::is_part(coin.name.as_deref()?, theirs.name.as_deref()?);
         self.named(at, with, "symbol_and_part_of_name_and_price", 0.99).filter(|_| fits)
