@@ -165,9 +165,12 @@ pub fn insert(connection: &mut PgConnection, source_id: i16, crypto_ids: &[&str]
         coin_id: i32,
     }
     let rows: Vec<Row> = sql_query(
-        "with new as (insert into coins (source_id, crypto_id) select $1, id from unnest($2) as id returning coin_id, crypto_id) \
-         select new.coin_id from unnest($2) with ordinality as wanted (id, place) join new on new.crypto_id = wanted.id \
-          order by wanted.place",
+        "with wanted as materialized ( \
+            select nextval((select pg_get_serial_sequence('coins', 'coin_id'))::regclass)::integer as coin_id, crypto_id, place \
+              from unnest($2) with ordinality as w (crypto_id, place)), \
+         new as (insert into coins (coin_id, source_id, crypto_id) \
+                 select coin_id, $1, crypto_id from wanted order by crypto_id collate \"C\") \
+         select coin_id from wanted order by place",
     )
     .bind::<SmallInt, _>(source_id)
     .bind::<Array<Text>, _>(crypto_ids)

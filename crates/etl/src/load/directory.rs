@@ -3,7 +3,7 @@
 //! The lease makes this process the only writer, so what was read under it stays true until it writes itself.
 //! That is why most records need no look-up: newer than the newest is new.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, btree_map};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, btree_map};
 use std::iter::Peekable;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -103,13 +103,12 @@ impl Directory {
         let known: Vec<Option<usize>> =
             records.iter().map(|record| place_of(&self.places, &record.crypto_id)).collect();
         let unknown = records.iter().zip(&known).filter(|(_, place)| place.is_none());
-        let mut missing: Vec<&str> = unknown.map(|(record, _)| record.crypto_id.as_str()).collect();
-        let mut created = 0;
-        if !missing.is_empty() {
-            missing.sort_unstable();
-            missing.dedup();
-            created = self.find_or_create(connection, missing)?;
-        }
+        // In the order in which they come: rows that are sorted by the keys of their coins are then mostly read in the order in
+        // which they lie in memory.
+        let mut met = HashSet::new();
+        let ids = unknown.map(|(record, _)| record.crypto_id.as_str());
+        let missing: Vec<&str> = ids.filter(|id| met.insert(*id)).collect();
+        let created = if missing.is_empty() { 0 } else { self.find_or_create(connection, missing)? };
         let coins: Vec<usize> = records
             .iter()
             .zip(known)
