@@ -249,7 +249,7 @@ impl Directory {
         changes: &'d BTreeMap<i32, Change<'r>>,
         batch_id: i64,
     ) -> Intake<'d, 'r> {
-        Intake { directory: self, changes: changes.iter().peekable(), batch_id }
+        Intake { directory: self, changes: changes.iter().peekable(), reached: 0, batch_id }
     }
 
     /// Writes what the observations lie between, and the states of these coins.
@@ -284,37 +284,41 @@ pub(super) struct Intake<'d, 'r> {
     directory: &'d mut Directory,
     /// Those that are not taken over yet, by coin.
     changes: Peekable<btree_map::Iter<'d, i32, Change<'r>>>,
+    /// The place of the coin whose change was taken over last.
+    reached: usize,
     batch_id: i64,
 }
 
 impl Intake<'_, '_> {
-    /// Takes in new rows, which come in the order of their coins, and what becomes of these.
+    /// Takes in new rows, which come in the order of their coins, and what becomes of these: every coin with new rows
+    /// changes.
     pub(super) fn add(&mut self, rows: &[Row<'_>]) {
         for of_coin in rows.chunk_by(|a, b| a.coin_id == b.coin_id) {
-            let coin_id = of_coin[0].coin_id;
-            let place = self.directory.by_key[&coin_id];
+            self.apply(of_coin[0].coin_id);
             for row in of_coin {
-                self.directory.widen(place, row, true);
-            }
-            while let Some((coin_id, change)) = self.changes.next_if(|(changed, _)| **changed <= coin_id) {
-                self.directory.apply(*coin_id, change, self.batch_id);
+                self.directory.widen(self.reached, row, true);
             }
         }
     }
 
     /// Takes over what is left, of coins without new rows.
-    pub(super) fn finish(self) {
-        for (coin_id, change) in self.changes {
-            self.directory.apply(*coin_id, change, self.batch_id);
+    pub(super) fn finish(mut self) {
+        self.apply(i32::MAX);
+    }
+
+    /// Takes over the changes up to a coin. The rows of one may come in several pieces: its change is then taken over already.
+    fn apply(&mut self, last: i32) {
+        while let Some((_, change)) = self.changes.next_if(|(coin_id, _)| **coin_id <= last) {
+            self.reached = change.place;
+            self.directory.entries[change.place].apply(change, self.batch_id);
         }
     }
 }
 
-impl Directory {
-    fn apply(&mut self, coin_id: i32, change: &Change<'_>, batch_id: i64) {
-        let latest = &mut self.entries[self.by_key[&coin_id]].latest;
-        match (latest.as_mut(), &change.shown) {
-            (_, Some(row)) => *latest = Some(shown(change, row, batch_id)),
+impl Entry {
+    fn apply(&mut self, change: &Change<'_>, batch_id: i64) {
+        match (self.latest.as_mut(), &change.shown) {
+            (_, Some(row)) => self.latest = Some(shown(change, row, batch_id)),
             (Some(latest), None) => {
                 latest.first_observed_at = change.first_observed_at;
                 latest.observations = change.observations;
@@ -323,9 +327,7 @@ impl Directory {
             (None, None) => {}
         }
     }
-}
 
-impl Entry {
     fn label(&self, name: Option<&str>, symbol: Option<&str>) -> Option<i32> {
         // The newest name is nearly always the one.
         self.labels

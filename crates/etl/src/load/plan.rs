@@ -44,6 +44,8 @@ pub(super) struct Outcome<'r> {
 
 /// How a batch changes the newest state of a coin.
 pub(super) struct Change<'r> {
+    /// Where the directory has the coin.
+    pub(super) place: usize,
     pub(super) observed_at: DateTime<Utc>,
     pub(super) first_observed_at: DateTime<Utc>,
     pub(super) observations: i64,
@@ -52,9 +54,10 @@ pub(super) struct Change<'r> {
 }
 
 impl<'r> Change<'r> {
-    fn of(entry: &Entry, row: &Row<'_>) -> Self {
+    fn of(place: usize, entry: &Entry, row: &Row<'_>) -> Self {
         let latest = entry.latest.as_ref();
         Self {
+            place,
             observed_at: latest.map_or(row.observed_at, |latest| latest.observed_at),
             first_observed_at: latest.map_or(row.observed_at, |latest| latest.first_observed_at),
             observations: latest.map_or(0, |latest| latest.observations),
@@ -197,7 +200,7 @@ impl<'r> Plan<'r> {
     }
 
     fn change(&mut self, directory: &mut Directory, place: usize, row: &Row<'_>) -> &mut Change<'r> {
-        self.changes.entry(row.coin_id).or_insert_with(|| Change::of(directory.entry(place), row))
+        self.changes.entry(row.coin_id).or_insert_with(|| Change::of(place, directory.entry(place), row))
     }
 
     pub(super) fn finish(mut self) -> Outcome<'r> {

@@ -43,7 +43,7 @@ impl<'l> RowReader<'l> {
     /// The first thing that is wrong with it.
     pub(super) fn read(&self, row: &ByteRecord, position: u32) -> Result<MarketRecord, Flaw> {
         self.check_width(row)?;
-        check_text(row)?;
+        let row = Cells::of(row)?;
         let coin = &self.layout.coin;
         for (column, most) in
             [(coin.id, MOST_ID_BYTES), (coin.name, MOST_LABEL_BYTES), (coin.symbol, MOST_LABEL_BYTES)]
@@ -52,7 +52,7 @@ impl<'l> RowReader<'l> {
                 self.check_label(row, column, most)?;
             }
         }
-        let [id, name, symbol] = coin.texts(|column| cell(row, column));
+        let [id, name, symbol] = coin.texts(|column| row.cell(column));
         Ok(MarketRecord {
             crypto_id: self.crypto_id(id, name, symbol)?,
             crypto_name: some_text(name),
@@ -74,8 +74,8 @@ impl<'l> RowReader<'l> {
         Err(Flaw { code: RejectCode::MalformedRecord, column: None, message })
     }
 
-    fn check_label(&self, row: &ByteRecord, column: usize, most: usize) -> Result<(), Flaw> {
-        let text = cell(row, column);
+    fn check_label(&self, row: Cells<'_>, column: usize, most: usize) -> Result<(), Flaw> {
+        let text = row.cell(column);
         if text.len() > most {
             let message = format!("{} has {} bytes, at most {most} are kept", self.name(column), text.len());
             return Err(Flaw { code: RejectCode::TextTooLong, column: Some(column), message });
@@ -106,24 +106,24 @@ impl<'l> RowReader<'l> {
         Ok(CompactString::from(crypto_id))
     }
 
-    fn time(&self, row: &ByteRecord) -> Result<Option<DateTime<Utc>>, Flaw> {
+    fn time(&self, row: Cells<'_>) -> Result<Option<DateTime<Utc>>, Flaw> {
         let Some(time) = &self.layout.time else { return Ok(None) };
         let flaw = |code, column, what: &str| {
-            let message = format!("{} {} {what}", self.name(column), shown(cell(row, column)));
+            let message = format!("{} {} {what}", self.name(column), shown(row.cell(column)));
             Err(Flaw { code, column: Some(column), message })
         };
         let column = time.column;
         if let Some(empty) =
-            [Some(column), time.clock].into_iter().flatten().find(|c| cell(row, *c).is_empty())
+            [Some(column), time.clock].into_iter().flatten().find(|c| row.cell(*c).is_empty())
         {
             return flaw(RejectCode::MissingTime, empty, "is empty, other rows have a time");
         }
-        let Some(day) = time.form.read(cell(row, column)) else {
+        let Some(day) = time.form.read(row.cell(column)) else {
             return flaw(RejectCode::InvalidTime, column, "is no time in the form of this column");
         };
         let since_midnight = match time.clock {
             None => TimeDelta::zero(),
-            Some(clock) => match time_of_day(cell(row, clock)) {
+            Some(clock) => match time_of_day(row.cell(clock)) {
                 None => return flaw(RejectCode::InvalidTime, clock, "is no time of day"),
                 Some(since) => since,
             },
@@ -135,7 +135,7 @@ impl<'l> RowReader<'l> {
         }
     }
 
-    fn values(&self, row: &ByteRecord) -> Result<Values, Flaw> {
+    fn values(&self, row: Cells<'_>) -> Result<Values, Flaw> {
         let figures = &self.layout.figures;
         let amount = |column: Option<usize>| column.map_or(Ok(None), |column| self.amount(row, column));
         Ok(Values {
@@ -150,19 +150,19 @@ impl<'l> RowReader<'l> {
         })
     }
 
-    fn amount(&self, row: &ByteRecord, column: usize) -> Result<Option<Decimal>, Flaw> {
+    fn amount(&self, row: Cells<'_>, column: usize) -> Result<Option<Decimal>, Flaw> {
         let number = self.number(row, column, Unit::Amount)?;
         if number.as_ref().is_some_and(|number| number.minus) {
-            let message = format!("{} {} is below zero", self.name(column), shown(cell(row, column)));
+            let message = format!("{} {} is below zero", self.name(column), shown(row.cell(column)));
             return Err(Flaw { code: RejectCode::NegativeNumber, column: Some(column), message });
         }
         Ok(number.map(|number| number.value))
     }
 
-    fn change(&self, row: &ByteRecord) -> Result<Option<Decimal>, Flaw> {
+    fn change(&self, row: Cells<'_>) -> Result<Option<Decimal>, Flaw> {
         let Some(change) = self.layout.figures.change else { return Ok(None) };
         let number = self.number(row, change.column, Unit::Percent)?;
-        let text = cell(row, change.column);
+        let text = row.cell(change.column);
         if change.needs_sign
             && number.as_ref().is_some_and(|number| !number.value.is_zero())
             && !number::is_percent(text)
@@ -177,11 +177,11 @@ impl<'l> RowReader<'l> {
     }
 
     /// 0 is how listings say "unranked".
-    fn rank(&self, row: &ByteRecord) -> Result<Option<i32>, Flaw> {
+    fn rank(&self, row: Cells<'_>) -> Result<Option<i32>, Flaw> {
         let Some(column) = self.layout.figures.rank else { return Ok(None) };
         let Some(number) = self.number(row, column, Unit::Amount)? else { return Ok(None) };
         let flaw = |code, what| {
-            let message = format!("{} {} {what}", self.name(column), shown(cell(row, column)));
+            let message = format!("{} {} {what}", self.name(column), shown(row.cell(column)));
             Err(Flaw { code, column: Some(column), message })
         };
         let (whole, fraction) = number.value.as_str().split_once('.').unwrap_or((number.value.as_str(), ""));
@@ -195,12 +195,12 @@ impl<'l> RowReader<'l> {
         }
     }
 
-    fn number(&self, row: &ByteRecord, column: usize, unit: Unit) -> Result<Option<number::Number>, Flaw> {
-        let text = cell(row, column);
+    fn number(&self, row: Cells<'_>, column: usize, unit: Unit) -> Result<Option<number::Number>, Flaw> {
+        let text = row.cell(column);
         number::read(text, unit, self.layout.style).map_err(|error| self.flaw(row, column, error))
     }
 
-    fn flaw(&self, row: &ByteRecord, column: usize, error: NumberError) -> Flaw {
+    fn flaw(&self, row: Cells<'_>, column: usize, error: NumberError) -> Flaw {
         let (code, what) = match error {
             NumberError::Malformed => {
                 (RejectCode::InvalidNumber, "is not a number in the style of this file")
@@ -211,7 +211,7 @@ impl<'l> RowReader<'l> {
                 "may be a decimal number or one in groups of three digits; a CSV map (CSV_MAP) can declare it: decimal = \".\"",
             ),
         };
-        let message = format!("{} {} {what}", self.name(column), shown(cell(row, column)));
+        let message = format!("{} {} {what}", self.name(column), shown(row.cell(column)));
         Flaw { code, column: Some(column), message }
     }
 
@@ -220,22 +220,34 @@ impl<'l> RowReader<'l> {
     }
 }
 
-/// The trimmed text of a cell.
-pub(super) fn cell(row: &ByteRecord, column: usize) -> &str {
-    row.get(column).and_then(|cell| std::str::from_utf8(cell).ok()).map_or("", trim)
+/// The cells of a row whose text was checked, once for all that is read of them.
+#[derive(Clone, Copy)]
+pub(super) struct Cells<'r> {
+    record: &'r ByteRecord,
+    /// All cells, one behind the other.
+    text: &'r str,
 }
 
-/// A row is refused as a whole: in a file of another encoding the cells that happen to be readable are luck.
-fn check_text(row: &ByteRecord) -> Result<(), Flaw> {
-    if row.as_slice().is_ascii() {
-        return Ok(());
-    }
-    match row.iter().position(|cell| std::str::from_utf8(cell).is_err()) {
-        None => Ok(()),
-        Some(column) => {
-            let message = format!("cell {} is not UTF-8", column + 1);
-            Err(Flaw { code: RejectCode::InvalidText, column: Some(column), message })
+impl<'r> Cells<'r> {
+    /// A row is refused as a whole: in a file of another encoding the cells that happen to be readable are luck.
+    ///
+    /// # Errors
+    /// When a cell is not UTF-8.
+    pub(super) fn of(record: &'r ByteRecord) -> Result<Self, Flaw> {
+        let is_broken = |cell: &[u8]| std::str::from_utf8(cell).is_err();
+        match std::str::from_utf8(record.as_slice()) {
+            Ok(text) if text.is_ascii() || !record.iter().any(is_broken) => Ok(Self { record, text }),
+            _ => {
+                let column = record.iter().position(is_broken).unwrap_or_default();
+                let message = format!("cell {} is not UTF-8", column + 1);
+                Err(Flaw { code: RejectCode::InvalidText, column: Some(column), message })
+            }
         }
+    }
+
+    /// The trimmed text of one; empty where the row is shorter.
+    pub(super) fn cell(self, column: usize) -> &'r str {
+        self.record.range(column).and_then(|range| self.text.get(range)).map_or("", trim)
     }
 }
 

@@ -9,7 +9,7 @@ use super::layout::Layout;
 use super::map::Declared;
 use super::paths::{cannot_read, shrunk};
 use super::records::{Records, is_blank};
-use super::row::cell;
+use super::row::Cells;
 use super::snapshot::Repeats;
 use super::text::Text;
 use crate::failure::{FailureKind, SourceError};
@@ -86,7 +86,9 @@ fn count_coins(
     }
     let coin = &layout.coin;
     while let Some(record) = records.next()? {
-        let [id, name, symbol] = coin.texts(|column| cell(record, column));
+        // What is refused whatever it says does not count.
+        let Ok(cells) = Cells::of(record) else { continue };
+        let [id, name, symbol] = coin.texts(|column| cells.cell(column));
         let crypto_id = coin.crypto_id(id, name, symbol);
         if !crypto_id.is_empty() && !is_blank(record) {
             repeats.add(&crypto_id);
