@@ -80,7 +80,7 @@ pub fn founders(connection: &mut PgConnection) -> QueryResult<Vec<(i32, i32)>> {
 
 /// A link to be made.
 #[derive(Clone, Debug)]
-pub struct NewLink {
+pub struct NewLink<'e> {
     /// The asset.
     pub asset_id: i32,
     /// The coin, which has no present link.
@@ -89,8 +89,8 @@ pub struct NewLink {
     pub method: &'static str,
     /// Above 0, at most 1.
     pub confidence: f64,
-    /// What the method rests on.
-    pub evidence: serde_json::Value,
+    /// What the method rests on, as the text of a JSON object.
+    pub evidence: &'e str,
 }
 
 /// Ends links. `reasons` has a sentence for each.
@@ -112,7 +112,7 @@ pub fn end(connection: &mut PgConnection, link_ids: &[i64], reasons: &[&str]) ->
 ///
 /// # Errors
 /// What the database says; a second present link of a coin is a unique violation.
-pub fn insert(connection: &mut PgConnection, links: &[NewLink]) -> QueryResult<()> {
+pub fn insert(connection: &mut PgConnection, links: &[NewLink<'_>]) -> QueryResult<()> {
     // Evidence as text: arrays of jsonb cost more than parsing it once more.
     sql_query(
         "insert into asset_links (asset_id, coin_id, method, confidence, evidence) \
@@ -124,7 +124,7 @@ pub fn insert(connection: &mut PgConnection, links: &[NewLink]) -> QueryResult<(
     .bind::<Array<Integer>, _>(links.iter().map(|link| link.coin_id).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(links.iter().map(|link| link.method).collect::<Vec<_>>())
     .bind::<Array<Double>, _>(links.iter().map(|link| link.confidence).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(links.iter().map(|link| link.evidence.to_string()).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(links.iter().map(|link| link.evidence).collect::<Vec<_>>())
     .execute(connection)
     .map(drop)
 }

@@ -6,7 +6,6 @@ use diesel::{PgConnection, QueryResult};
 use kasparro_core::store::asset::{self, Asset, Called};
 use kasparro_core::store::asset_link::{self, NewLink};
 use kasparro_core::store::asset_review::{self, MOST_CANDIDATES, NewReview};
-use serde_json::json;
 
 use super::Resolved;
 use super::decide::{Decision, Edge};
@@ -168,8 +167,8 @@ fn relink(
             let coin = &evidence.coins[member];
             let edge = edge_of(decision, group.first, founder, member);
             let (method, confidence, detail) = match edge {
-                Some((edge, detail)) => (edge.method, edge.confidence, detail),
-                None => (Method::Own, 1.0, json!({})),
+                Some(edge) => (edge.method, edge.confidence, edge.evidence.as_str()),
+                None => (Method::Own, 1.0, "{}"),
             };
             let stands = coin.link.is_some_and(|link| link.asset_id == asset_id && link.method == method);
             if stands {
@@ -209,16 +208,11 @@ fn founder(evidence: &Evidence, group: &Group, coin_id: Option<i32>) -> usize {
 
 /// Why a member is there. The founder needs no reason; the coin that the group is called after is there for the reason
 /// for which the founder joined it.
-fn edge_of(
-    decision: &Decision,
-    first: usize,
-    founder: usize,
-    member: usize,
-) -> Option<(&Edge, serde_json::Value)> {
+fn edge_of(decision: &Decision, first: usize, founder: usize, member: usize) -> Option<&Edge> {
     match () {
         () if member == founder => None,
-        () if member == first => decision.edges[founder].as_ref().map(|edge| (edge, edge.evidence.clone())),
-        () => decision.edges[member].as_ref().map(|edge| (edge, edge.evidence.clone())),
+        () if member == first => decision.edges[founder].as_ref(),
+        () => decision.edges[member].as_ref(),
     }
 }
 

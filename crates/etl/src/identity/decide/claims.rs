@@ -15,7 +15,7 @@ const PEGGED: RangeInclusive<f64> = 0.9..=1.3;
 
 impl Work<'_> {
     pub(super) fn declaration(&self, with: usize) -> Edge {
-        let evidence = json!({ "with": self.evidence.shown(with), "rule": "declared" });
+        let evidence = json!({ "with": self.evidence.shown(with), "rule": "declared" }).to_string();
         Edge { with, method: Method::Declared, confidence: 1.0, evidence }
     }
 
@@ -48,7 +48,8 @@ impl Work<'_> {
         let (chain, address) = shared.split_once(' ')?;
         let evidence = json!({
             "with": self.evidence.shown(with), "rule": "contract", "chain": chain, "address": address, "name_agrees": agrees,
-        });
+        })
+        .to_string();
         Some(Edge {
             with,
             method: Method::Contract,
@@ -101,7 +102,7 @@ impl Work<'_> {
         if self.objection(at, with).is_some() {
             return None;
         }
-        let evidence = json!({ "with": self.evidence.shown(with), "rule": "same_id" });
+        let evidence = json!({ "with": self.evidence.shown(with), "rule": "same_id" }).to_string();
         Some(Edge { with, method: Method::Id, confidence: 0.999, evidence })
     }
 
@@ -205,7 +206,8 @@ impl Work<'_> {
             "symbols": [&mine.symbol, &theirs.symbol],
             "names": [&mine.name, &theirs.name],
             "prices_agree": self.evidence.prices(at, with) == Prices::Agree,
-        });
+        })
+        .to_string();
         Some(Edge { with, method: Method::Name, confidence, evidence })
     }
 
@@ -221,7 +223,7 @@ impl Work<'_> {
         if method == Method::Declared || self.objection(at, with).is_some() {
             return None;
         }
-        let evidence = json!({ "with": self.evidence.shown(with), "rule": "as_before" });
+        let evidence = json!({ "with": self.evidence.shown(with), "rule": "as_before" }).to_string();
         Some(Edge { with, method, confidence: 0.99, evidence })
     }
 }

@@ -10,7 +10,7 @@ mod review;
 
 use std::collections::HashMap;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::evidence::{Evidence, Method, Prices};
 
@@ -21,7 +21,8 @@ pub(crate) struct Edge {
     pub(crate) with: usize,
     pub(crate) method: Method,
     pub(crate) confidence: f64,
-    pub(crate) evidence: Value,
+    /// What it rests on, as the text of a JSON object.
+    pub(crate) evidence: String,
 }
 
 /// Why a coin that looks like others was not joined to them.
@@ -260,7 +261,7 @@ impl<'e> Work<'e> {
         let evidence = self.evidence;
         for &at in gone {
             let Some(heir) = evidence.heir(at) else { continue };
-            let detail = json!({ "with": evidence.shown(heir), "rule": "migrated" });
+            let detail = json!({ "with": evidence.shown(heir), "rule": "migrated" }).to_string();
             let edge = Edge { with: heir, method: Method::Id, confidence: 0.99, evidence: detail };
             self.join(at, self.group[heir], edge);
             let coin = &evidence.coins[at];
