@@ -1,15 +1,15 @@
 //! `make bench-etl`: loading a million snapshots, beside psql on the same server and in the same run.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use kasparro_localpg::{Cluster, Settings};
+use kasparro_localpg::Cluster;
 
-use super::Comparison;
 use super::measure::{Measured, median, run};
+use super::{Comparison, on_server};
 use crate::csv_generator::CsvGenerator;
 use crate::simulator::{Simulator, Universe};
 
@@ -50,14 +50,7 @@ const MERGE: &str = "insert into merged select distinct on (id, last_updated) * 
 /// # Errors
 /// When a program fails, or there is no `psql` beside the server's programs.
 pub fn run_all(plan: &Plan) -> Result<()> {
-    let _ = fs::remove_dir_all(&plan.folder);
-    fs::create_dir_all(&plan.folder)?;
-    let server = plan.folder.join("postgres");
-    let cluster = kasparro_localpg::start(&Settings { directory: server.clone(), durable: true })?;
-    let result = Bench { plan, cluster: &cluster, file: plan.folder.join("snapshots.csv") }.all();
-    Cluster::remove(&server)?;
-    fs::remove_dir_all(&plan.folder)?;
-    result
+    on_server(&plan.folder, |cluster| Bench { plan, cluster, file: plan.folder.join("snapshots.csv") }.all())
 }
 
 struct Bench<'p> {

@@ -2,7 +2,6 @@
 //! pairs that it has never seen; and what deciding costs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -10,16 +9,19 @@ use anyhow::Result;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Nullable, Text};
-use kasparro_localpg::{Cluster, Settings};
+use kasparro_localpg::Cluster;
 use sha2::{Digest, Sha256};
 
 use super::measure::{Measured, run};
+use super::on_server;
 use crate::recordings::lists::{Contracts, RecordedLists};
 use crate::recordings::recordings;
 use crate::simulator::{Simulator, Universe};
 
 /// Coins of each vendor when times are taken.
 const COINS: usize = 20_000;
+/// Runs after which it is looked whether time and memory have grown.
+const FURTHER_RUNS: usize = 9;
 /// Pairs that are listed of each kind.
 const MOST_LISTED: usize = 40;
 
@@ -28,21 +30,17 @@ const MOST_LISTED: usize = 40;
 /// # Errors
 /// When a program fails or a recording is not what it should be.
 pub fn run_all(etl: &Path, folder: &Path) -> Result<()> {
-    let _ = fs::remove_dir_all(folder);
-    fs::create_dir_all(folder)?;
-    let server = folder.join("postgres");
-    let cluster = kasparro_localpg::start(&Settings { directory: server.clone(), durable: true })?;
-    let bench = Bench { etl, cluster: &cluster };
-    let result = bench.times().and_then(|()| match recordings() {
-        Some(recorded) => bench.quality(&recorded),
-        None => {
-            println!("skipped: precision and recall: there are no recordings beside the checkout");
-            Ok(())
+    on_server(folder, |cluster| {
+        let bench = Bench { etl, cluster };
+        bench.times()?;
+        match recordings() {
+            Some(recorded) => bench.quality(&recorded),
+            None => {
+                println!("skipped: precision and recall: there are no recordings beside the checkout");
+                Ok(())
+            }
         }
-    });
-    Cluster::remove(&server)?;
-    fs::remove_dir_all(folder)?;
-    result
+    })
 }
 
 struct Bench<'b> {
@@ -82,19 +80,24 @@ impl Bench<'_> {
         // As before the first resolution; what it was decided from stays.
         sql_query("truncate asset_links, asset_reviews, coin_states, assets cascade")
             .execute(&mut connection)?;
-        sql_query("update etl_checkpoints set cursor = '{}' where source = 'assets'")
-            .execute(&mut connection)?;
+        let forget = "update etl_checkpoints set cursor = '{}' where source = 'assets'";
+        sql_query(forget).execute(&mut connection)?;
         let first = self.resolve(&database)?;
-        sql_query("update etl_checkpoints set cursor = '{}' where source = 'assets'")
-            .execute(&mut connection)?;
+        sql_query(forget).execute(&mut connection)?;
         let again = self.resolve(&database)?;
         let unchanged = self.resolve(&database)?;
+        for _ in 0..FURTHER_RUNS {
+            self.load(&database, &simulator, "24h")?;
+        }
+        sql_query(forget).execute(&mut connection)?;
+        let later = self.resolve(&database)?;
         let line = |what: &str, measured: Measured, reach: &str| {
             println!("{what:46} {:9.3} s   {:7.1} MiB (reach: {reach})", measured.seconds, measured.peak_mib);
         };
         line("first resolution of 2 x 20,000 coins", first, "<= 5 s");
         line("the same decided again, no link changes", again, "<= 5 s");
         line("resolution with nothing new", unchanged, "<= 0.5 s");
+        line("decided again after ten times the observations", later, "memory as before");
         Ok(())
     }
 

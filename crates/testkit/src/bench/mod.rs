@@ -8,6 +8,25 @@ pub mod identity;
 mod measure;
 
 use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+use kasparro_localpg::{Cluster, Settings};
+
+/// Works on a durable server in a folder that is emptied before and removed afterwards.
+fn on_server(folder: &Path, work: impl FnOnce(&Cluster) -> Result<()>) -> Result<()> {
+    let server = folder.join("postgres");
+    // One that was cut off has left its server running.
+    Cluster::remove(&server)?;
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(folder)?;
+    let cluster = kasparro_localpg::start(&Settings { directory: server.clone(), durable: true })?;
+    let result = work(&cluster);
+    Cluster::remove(&server)?;
+    fs::remove_dir_all(folder)?;
+    result
+}
 
 /// One line of the result.
 struct Comparison {

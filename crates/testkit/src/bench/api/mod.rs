@@ -14,12 +14,13 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use kasparro_localpg::{Cluster, Settings};
+use kasparro_localpg::Cluster;
 
 use self::load::{pgbench, wrk, wrk_in_turn};
 use self::service::{Fixed, Service};
 use super::Comparison;
 use super::measure::{median, run};
+use super::on_server;
 use crate::csv_generator::CsvGenerator;
 use crate::simulator::{Simulator, Universe};
 
@@ -53,7 +54,7 @@ const POOL: usize = 4;
 pub fn run_all(plan: &Plan) -> Result<()> {
     run(Command::new("sh").args(["-c", "command -v wrk"]))
         .context("wrk is missing: install the package `wrk` of the distribution")?;
-    on_cluster(plan, |cluster| Bench::prepare(plan, cluster)?.all())
+    on_server(&plan.folder, |cluster| Bench::prepare(plan, cluster)?.all())
 }
 
 /// Asks for a day of a coin among ten times as many observations.
@@ -61,18 +62,7 @@ pub fn run_all(plan: &Plan) -> Result<()> {
 /// # Errors
 /// When a program fails, or is missing.
 pub fn run_history(plan: &Plan) -> Result<()> {
-    on_cluster(plan, |cluster| history::measure(plan, cluster))
-}
-
-fn on_cluster(plan: &Plan, work: impl FnOnce(&Cluster) -> Result<()>) -> Result<()> {
-    let _ = fs::remove_dir_all(&plan.folder);
-    fs::create_dir_all(&plan.folder)?;
-    let server = plan.folder.join("postgres");
-    let cluster = kasparro_localpg::start(&Settings { directory: server.clone(), durable: true })?;
-    let result = work(&cluster);
-    Cluster::remove(&server)?;
-    fs::remove_dir_all(&plan.folder)?;
-    result
+    on_server(&plan.folder, |cluster| history::measure(plan, cluster))
 }
 
 struct Bench<'p> {
