@@ -38,6 +38,8 @@ pub(crate) struct Folded {
     pub(crate) symbol: String,
     /// Letters and digits in lower case, all words; empty when there is no name.
     pub(crate) name: String,
+    /// The name in lower case as it is spelt, without the blanks around it.
+    pub(crate) spelt: String,
     /// The same without fillers and versions.
     pub(crate) core: String,
     /// The versions in the name, sorted, with a blank between.
@@ -71,6 +73,7 @@ impl Folded {
             is_wrapper: words.iter().any(|word| is(&WRAPPERS, word)),
             core: if core.is_empty() { all.clone() } else { core },
             name: all,
+            spelt: folded(name.unwrap_or_default().trim()).collect(),
         }
     }
 

@@ -108,6 +108,7 @@ impl Work<'_> {
 
     pub(super) fn by_name(&self, at: usize) -> Option<Edge> {
         self.by_unique_name(at)
+            .or_else(|| self.by_unique_spelling(at))
             .or_else(|| self.by_name_in_id(at))
             .or_else(|| self.by_part_of_name_and_price(at))
             .or_else(|| self.by_name_and_price(at))
@@ -133,6 +134,26 @@ impl Work<'_> {
         let fits = own == Some(&1) && folded.agrees(&theirs.folded) && is_sure;
         self.named(at, with, "symbol_and_name", if prices == Prices::Agree { 0.999 } else { 0.997 })
             .filter(|_| fits)
+    }
+
+    /// Symbol and name, which are unique on both sides as they are spelt, among names that come to the same: `Don-key` is not
+    /// `Donkey`. Not where one of those is another version: who has only one of the two may mean either.
+    fn by_unique_spelling(&self, at: usize) -> Option<Edge> {
+        let folded = &self.evidence.coins[at].folded;
+        let name_of = |other: &usize| &self.evidence.coins[*other].folded;
+        let alike = self.by_core.get(&(folded.symbol.as_str(), folded.core.as_str()))?;
+        if alike.iter().any(|other| !name_of(other).is_of_one_kind(folded)) {
+            return None;
+        }
+        let spelt: Places =
+            alike.iter().copied().filter(|other| name_of(other).spelt == folded.spelt).collect();
+        let [with] = self.distinct(&spelt)[..] else { return None };
+        let theirs = &self.evidence.coins[with];
+        let prices = self.evidence.prices(at, with);
+        let is_sure = !is_numbered(&theirs.crypto_id, &theirs.folded.name) || prices == Prices::Agree;
+        let own = self.own_spelling.get(&(folded.symbol.as_str(), folded.spelt.as_str()));
+        self.named(at, with, "symbol_and_spelling", if prices == Prices::Agree { 0.998 } else { 0.996 })
+            .filter(|_| own == Some(&1) && is_sure)
     }
 
     /// A symbol that is unique on both sides, names of which one is in the other, and the price as a witness: `AIXBT`

@@ -100,6 +100,7 @@ struct Work<'e> {
     /// How many coins of this source have the same symbol and core of the name, the same symbol and full name, and so on.
     own_core: HashMap<(&'e str, &'e str), usize>,
     own_name: HashMap<(&'e str, &'e str), usize>,
+    own_spelling: HashMap<(&'e str, &'e str), usize>,
     own_symbol: HashMap<&'e str, usize>,
     own_bare_name: HashMap<&'e str, usize>,
 }
@@ -133,6 +134,7 @@ impl<'e> Work<'e> {
             declared,
             own_core: HashMap::new(),
             own_name: HashMap::new(),
+            own_spelling: HashMap::new(),
             own_symbol: HashMap::new(),
             own_bare_name: HashMap::new(),
         }
@@ -171,12 +173,14 @@ impl<'e> Work<'e> {
     fn count_own(&mut self, coins: &[usize]) {
         self.own_core.clear();
         self.own_name.clear();
+        self.own_spelling.clear();
         self.own_symbol.clear();
         self.own_bare_name.clear();
         for &at in coins {
             let folded = &self.evidence.coins[at].folded;
             *self.own_core.entry((&folded.symbol, &folded.core)).or_default() += 1;
             *self.own_name.entry((&folded.symbol, &folded.name)).or_default() += 1;
+            *self.own_spelling.entry((&folded.symbol, &folded.spelt)).or_default() += 1;
             *self.own_symbol.entry(&folded.symbol).or_default() += 1;
             *self.own_bare_name.entry(&folded.core).or_default() += 1;
         }
