@@ -38,7 +38,7 @@ use declared::Declared;
 pub(crate) const NAME: &str = "assets";
 
 /// Changes whenever the rules do: what was decided by other rules is decided again.
-const RULES: u32 = 2;
+const RULES: u32 = 3;
 
 /// What a resolution came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

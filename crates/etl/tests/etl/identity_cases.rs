@@ -167,6 +167,34 @@ fn a_part_of_a_name_is_enough_where_the_symbol_is_alone_and_the_price_agrees() {
     assert_eq!(case.linked(), ["aixbt+aixbt-aixbt-by-virtuals name"]);
 }
 
+/// The prices say nothing here: they are neither near nor far.
+#[test]
+fn among_names_that_come_to_the_same_the_one_that_is_spelt_alike_is_meant() {
+    let case = Case::new(
+        &[
+            ("don-don-key", "DON", " Don-key ", 1.0),
+            ("don-donkey", "DON", "Donkey", 1.0),
+            // The vendor had a coin of that name before.
+            ("syn-synapse", "SYN", "Synapse", 1.0),
+            // Who has only one of two versions may mean either.
+            ("dora-dora-factory", "DORA", "Dora Factory", 1.0),
+            // Two are spelt alike.
+            ("kek-kekius-maximus", "KEK", "Kekius Maximus", 1.0),
+            ("kek1-kekius-maximus", "KEK", "Kekius Maximus", 1.0),
+            ("kek-kekiusmaximus", "KEK", "KekiusMaximus", 1.0),
+        ],
+        &[
+            ("don-key", "don", "DON-KEY", 1.5),
+            ("synapse-2", "syn", "Synapse", 1.5),
+            ("dora-factory", "dora", "Dora Factory [OLD]", 1.5),
+            ("dora-factory-2", "dora", "Dora Factory", 1.5),
+            ("kekius", "kek", "Kekius Maximus", 1.5),
+        ],
+    );
+    case.load();
+    assert_eq!(case.linked(), ["don-don-key+don-key name", "syn-synapse+synapse-2 name"]);
+}
+
 /// A chain that is called differently by both, and by names that nobody has told us.
 #[test]
 fn a_chain_is_recognised_by_the_addresses_on_it() {
