@@ -7,7 +7,7 @@
 //! * [`robust`]: what is usual, and how far something is from it.
 //! * [`store`]: one module per table or question; the only place with SQL.
 //! * [`db`]: connections, migrations, the version check.
-//! * [`reader`]: a role that only reads.
+//! * [`role`]: roles of the database that only read, or only load.
 //! * [`secret`]: settings that may come from a file and are never printed.
 //! * [`log_line`]: what a line of the log looks like.
 //!
@@ -20,9 +20,9 @@ pub mod decimal;
 pub mod log_line;
 pub mod plausibility;
 pub mod raw;
-pub mod reader;
 pub mod record;
 pub mod robust;
+pub mod role;
 #[allow(missing_docs, reason = "the tables are described by COMMENT ON in the migrations")]
 pub mod schema;
 pub mod secret;

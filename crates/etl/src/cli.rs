@@ -50,6 +50,10 @@ pub(crate) struct MigrateArgs {
     /// A role of the database that is to read the tables and do nothing else, for the API to connect as
     #[arg(long, env = "DB_READER", value_name = "ROLE")]
     pub(crate) reader: Option<String>,
+    /// A role of the database that is to load the tables, for the runs to connect as; it removes nothing of what was loaded and
+    /// makes no tables
+    #[arg(long, env = "DB_LOADER", value_name = "ROLE")]
+    pub(crate) loader: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Args)]

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use diesel::PgConnection;
-use kasparro_core::reader::{self, Granted};
+use kasparro_core::role::{self, Granted, Purpose};
 use kasparro_core::store::{reject, source};
 use kasparro_core::{RejectCode, db};
 
@@ -27,27 +27,39 @@ pub(crate) fn migrate(settings: &Settings, arguments: &MigrateArgs) -> u8 {
             0 => format!("the tables are up to date ({})\n", db::known_version()),
             n => format!("{n} migration(s) applied, the tables are now of version {}\n", db::known_version()),
         };
-        if let Some(role) = arguments.reader.as_deref().filter(|role| !role.is_empty()) {
-            said += &let_read(&mut connection, role)?;
+        let asked = [(&arguments.reader, Purpose::Read), (&arguments.loader, Purpose::Load)];
+        for (role, purpose) in asked {
+            if let Some(role) = role.as_deref().filter(|role| !role.is_empty()) {
+                said += &let_work(&mut connection, role, purpose)?;
+            }
         }
         Ok(said)
     })
 }
 
-/// Makes a role one that only reads.
-fn let_read(connection: &mut PgConnection, role: &str) -> Result<String, SourceError> {
-    let refused = |message| Err(SourceError::new(FailureKind::Config, message));
-    let only_reads = format!("the role {role} reads the tables, and can do nothing else with them");
-    match reader::grant(connection, role).map_err(|error| database::failure(&error))? {
-        Granted::WithLimits => Ok(format!("{only_reads}\n")),
-        Granted::WithoutLimits => {
-            Ok(format!("{only_reads}; its time limits were not set, which takes a superuser or createrole\n"))
+/// Lets a role do its work with the tables, and no more.
+fn let_work(connection: &mut PgConnection, role: &str, purpose: Purpose) -> Result<String, SourceError> {
+    let (option, can, settings) = match purpose {
+        Purpose::Read => {
+            ("DB_READER", "reads the tables, and can do nothing else with them", "time limits were")
         }
+        Purpose::Load => (
+            "DB_LOADER",
+            "loads the tables; it removes nothing of what was loaded, and makes no tables",
+            "schema was",
+        ),
+    };
+    let refused = |message| Err(SourceError::new(FailureKind::Config, message));
+    match role::grant(connection, role, purpose).map_err(|error| database::failure(&error))? {
+        Granted::WithSettings => Ok(format!("the role {role} {can}\n")),
+        Granted::WithoutSettings => Ok(format!(
+            "the role {role} {can}; its {settings} not set, which takes a superuser or createrole\n"
+        )),
         Granted::Unknown => refused(format!(
-            "DB_READER: there is no role {role}; make it first: create role {role} login password '...'"
+            "{option}: there is no role {role}; make it first: create role {role} login password '...'"
         )),
         Granted::Mighty => refused(format!(
-            "DB_READER: the role {role} owns the tables or is a superuser, which no grant limits; name one made for reading"
+            "{option}: the role {role} owns the tables or is a superuser, which no grant limits; name one made for this"
         )),
     }
 }

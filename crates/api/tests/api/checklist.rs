@@ -1,6 +1,6 @@
 //! The security checklist: what may go wrong with the service, and the tests that show that it does not.
 //!
-//! Rows about the ETL and its sources alone (2, 7 to 9), about pipelines (27 to 30, 34) and about `make` (36) are not here.
+//! Rows about the ETL and its sources alone (2, which `loader` of the ETL's tests shows, 7 to 9), about pipelines (27 to 30, 34) and about `make` (36) are not here.
 
 use std::fs;
 use std::path::Path;

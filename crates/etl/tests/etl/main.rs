@@ -12,6 +12,7 @@ mod identity;
 mod identity_cases;
 mod incremental;
 mod leases;
+mod loader;
 mod politeness;
 mod prune;
 mod recorded;

@@ -104,6 +104,30 @@ impl World {
     }
 }
 
+/// A user of one database. Roles belong to the server, which all tests share.
+pub(crate) struct Role {
+    pub(crate) name: String,
+    pub(crate) url: String,
+    admin: PgConnection,
+}
+
+impl Role {
+    pub(crate) fn new(database: &TestDatabase, options: &str) -> Self {
+        let name = format!("role_{}", database.name());
+        let mut admin = database.connect();
+        admin.batch_execute(&format!("create role {name} login {options}")).unwrap();
+        let url = database.url().replace("user=postgres", &format!("user={name}"));
+        Self { name, url, admin }
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        let Self { name, admin, .. } = self;
+        let _ = admin.batch_execute(&format!("drop owned by {name}; drop role {name}"));
+    }
+}
+
 /// The counters of the newest run of a source.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
 pub(crate) struct Tally {

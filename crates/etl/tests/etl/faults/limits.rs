@@ -7,27 +7,11 @@ use kasparro_testkit::database::TestDatabase;
 use kasparro_testkit::recordings::skipped;
 
 use super::database::{assert_temporary, session};
-use crate::support::{World, check_invariants, etl, number, texts};
+use crate::support::{Role, World, check_invariants, etl, number, texts};
 
 /// A user of the database that may do all that its owner may, but is no superuser.
 fn role(database: &TestDatabase, options: &str) -> Role {
-    let name = format!("role_{}", database.name());
-    drop(session(database, &format!("create role {name} login in role postgres {options}")));
-    let url = database.url().replace("user=postgres", &format!("user={name}"));
-    Role { name, url, admin: database.connect() }
-}
-
-struct Role {
-    name: String,
-    url: String,
-    admin: PgConnection,
-}
-
-impl Drop for Role {
-    fn drop(&mut self) {
-        let Self { name, admin, .. } = self;
-        let _ = admin.batch_execute(&format!("drop owned by {name}; drop role {name}"));
-    }
+    Role::new(database, &format!("in role postgres {options}"))
 }
 
 #[test]
