@@ -59,10 +59,10 @@ test-chaos: ## the long fault tests: killed at every statement, cut at every byt
 	cargo test $(CARGO_FLAGS) --no-run
 	$(TARGET)/debug/kasparro-localpg scratch -- env RUST_TEST_THREADS=5 timeout 1200 cargo test $(CARGO_FLAGS) --no-fail-fast --test etl -- --ignored $(ARGS)
 
-test-pooled: ## the tests of the loader, all of them through PgBouncer in transaction mode (ARGS='name of a test')
+test-pooled: ## the tests of the loader and the service, all of them through PgBouncer in transaction mode (ARGS='name of a test')
 	@.ci/fault-tools
 	cargo build --bins $(CARGO_FLAGS)
-	$(TARGET)/debug/kasparro-localpg scratch -- $(TARGET)/debug/kasparro-pooled cargo test $(CARGO_FLAGS) --no-fail-fast --test etl $(ARGS)
+	$(TARGET)/debug/kasparro-localpg scratch -- $(TARGET)/debug/kasparro-pooled cargo test $(CARGO_FLAGS) --no-fail-fast --test etl --test api $(ARGS)
 
 lint: ## formatting, clippy and rustdoc without a warning; hadolint and shellcheck if installed
 	cargo fmt --all --check

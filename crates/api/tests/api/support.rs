@@ -12,6 +12,7 @@ use diesel::connection::SimpleConnection;
 use kasparro_api::{Config, Handle, Listeners};
 use kasparro_core::secret::Secret;
 use kasparro_testkit::database::TestDatabase;
+use kasparro_testkit::pooler;
 use serde_json::Value;
 
 /// A service on a free port.
@@ -35,7 +36,8 @@ impl Service {
 
     /// Starts with settings of the test's own.
     pub(crate) fn with(url: &str, set: impl FnOnce(&mut Config)) -> Self {
-        let mut config = Config::new(Secret::new(url));
+        let pooled = pooler::instead_of(url);
+        let mut config = Config::new(Secret::new(pooled.as_deref().unwrap_or(url)));
         config.pool_size = NonZeroUsize::new(4).unwrap();
         config.workers = NonZeroUsize::MIN;
         set(&mut config);

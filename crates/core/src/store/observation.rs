@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
+use diesel::connection::SimpleConnection;
 use diesel::pg::{CopyFormat, CopyTarget, Pg};
 use diesel::prelude::*;
 use diesel::query_builder::AstPass;
@@ -309,6 +310,8 @@ pub fn restate(
     let number = |at: usize| -> Vec<Option<Decimal>> {
         rows.iter().map(|row| row.values.numbers()[at].cloned()).collect()
     };
+    // Each row by its key, for the reason of `find_in_month`; by a setting, since the table of an update has no subquery.
+    connection.batch_execute("set local enable_hashjoin = off; set local enable_mergejoin = off")?;
     let updated = sql_query(
         "with n as (select * from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) as n (coin_id, observed_at, \
                 label_id, raw_position, rank, price_usd, market_cap_usd, volume_24h_usd, change_24h_percent, \
@@ -343,5 +346,7 @@ pub fn restate(
     .bind::<Array<Nullable<Numeric>>, _>(number(6))
     .bind::<SmallInt, _>(source_id)
     .execute(connection)?;
+    connection
+        .batch_execute("set local enable_hashjoin to default; set local enable_mergejoin to default")?;
     if updated == rows.len() { Ok(()) } else { Err(Error::NotFound) }
 }

@@ -36,6 +36,8 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (program, rest) = arguments.command.split_first().context("no command")?;
     let mut command = Command::new(program);
     command.args(rest).env(POOLER_VARIABLE, pooler.port().to_string());
+    // Read by a service that runs within a test; programs are told by their variables.
+    command.env("DB_STATEMENT_CACHE", "off");
     let status = command.status().with_context(|| format!("{program} does not start"))?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
