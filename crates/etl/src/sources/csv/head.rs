@@ -1,6 +1,7 @@
 //! The beginning of a file: its encoding, delimiter, header and first rows.
 
 use ::csv::ByteRecord;
+use kasparro_core::Decimal;
 
 use super::coin::NO_COIN;
 use super::columns::Columns;
@@ -214,6 +215,14 @@ fn read_header(bytes: &[u8], delimiter: u8, skip: usize) -> Result<Vec<String>, 
 }
 
 fn what_is_missing(header: &[String], columns: &Columns) -> String {
+    // A column is hardly ever called by a number.
+    if header.iter().any(|cell| Decimal::parse(cell).is_ok()) {
+        return format!(
+            "it seems to have no header: where the names of the columns should be, it holds {}; declare them in a CSV map \
+             (CSV_MAP): header = [\"id\", \"price\"]",
+            listed(header)
+        );
+    }
     let missing = if columns.has_coin() {
         "no column with a price in US dollars (such as price_usd, price, current_price or close); if one of them is, declare it \
          in a CSV map (CSV_MAP): [file.columns] price_usd = \"...\""
@@ -315,6 +324,8 @@ mod tests {
         let missing = refusal(b"id,name,\x1b[31mrank\n");
         assert!(missing.contains("price in US dollars") && !missing.contains('\x1b'), "{missing}");
         assert!(refusal(b"id;price;a|id|price\n").contains("more than one"));
+        let headless = refusal(b"1609459200000,28923.63,Bitcoin\n");
+        assert!(headless.contains("no header") && headless.contains("28923.63, Bitcoin"), "{headless}");
     }
 
     #[test]
