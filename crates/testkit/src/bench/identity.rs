@@ -22,8 +22,17 @@ use crate::simulator::{Simulator, Universe};
 const COINS: usize = 20_000;
 /// Runs after which it is looked whether time and memory have grown.
 const FURTHER_RUNS: usize = 9;
-/// Pairs that are listed of each kind.
-const MOST_LISTED: usize = 40;
+/// Why a coin is open, by the name that the program stores.
+const REASONS: [(&str, &str); 7] = [
+    ("declared_never", "they are declared to be two"),
+    ("contract_disagrees", "their addresses on one chain differ"),
+    ("ambiguous_contract", "several coins of a vendor have the address"),
+    ("price_disagrees", "their prices are too far apart"),
+    ("ambiguous_name", "several coins of a vendor have the symbol and a name that comes to the same"),
+    ("symbol_only", "the symbol is the same, the names are not"),
+    ("name_only", "the names are the same, the symbols are not"),
+];
+const NOTHING: &str = "neither symbol nor name nor an address in common";
 
 /// Measures and prints.
 ///
@@ -156,25 +165,32 @@ impl Judge<'_> {
             self.score("with a contract at both", &self.with_contracts.iter().collect::<Vec<_>>(), outcome);
         }
         self.rank(outcome);
-        let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
-        let (mut wrong, mut missing) = (Vec::new(), Vec::new());
+        let mut wrong = Vec::new();
+        let mut missing: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for (id, right) in &self.lists.truth {
             match outcome.linked.get(id) {
                 Some((other, _)) if other == right => {}
                 Some((other, rule)) => {
-                    wrong.push(format!("  wrong    {id} -> {other} (known: {right}): {rule}"))
+                    let map = WRONG_IN_THE_MAP.contains(&id.as_str());
+                    let why = if map { "; the map joined it by the address of a bridged form" } else { "" };
+                    wrong.push(format!("  wrong: {id} -> {other} (known: {right}): {rule}{why}"));
                 }
                 None => {
-                    let reason = outcome.reviews.get(id).map_or("nothing in common", String::as_str);
-                    *reasons.entry(reason).or_default() += 1;
-                    missing.push(format!("  missing  {id} -> {right}: {reason}"));
+                    let open = outcome.reviews.get(id).map_or("", String::as_str);
+                    let known = REASONS.iter().find(|(name, _)| *name == open);
+                    missing
+                        .entry(known.map_or(NOTHING, |(_, reason)| reason))
+                        .or_default()
+                        .push(format!("{id} -> {right}"));
                 }
             }
         }
-        println!("  {} links in all; missing: {reasons:?}", outcome.linked.len());
-        wrong.iter().chain(missing.iter().take(MOST_LISTED)).for_each(|line| println!("{line}"));
-        if missing.len() > MOST_LISTED {
-            println!("  ... and {} more", missing.len() - MOST_LISTED);
+        println!("  {} links in all", outcome.linked.len());
+        for line in wrong {
+            println!("{line}");
+        }
+        for (reason, pairs) in missing {
+            println!("  missing, {} because {reason}: {}", pairs.len(), pairs.join(", "));
         }
     }
 
