@@ -141,6 +141,14 @@ pub(crate) fn is_numbered(crypto_id: &str, name: &str) -> bool {
     !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(number)
 }
 
+/// Whether an id of CoinPaprika begins with its symbol and a number: the source had a coin of this symbol and name before.
+pub(crate) fn is_numbered_symbol(crypto_id: &str, symbol: &str) -> bool {
+    let Some((number, _)) = crypto_id.strip_prefix(symbol).and_then(|rest| rest.split_once('-')) else {
+        return false;
+    };
+    !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
+}
+
 /// A readable id of a text: lower-case letters, digits and single hyphens. Empty when it has none of them.
 pub(crate) fn slug(text: &str) -> String {
     let mut slug = String::with_capacity(text.len());
@@ -218,6 +226,10 @@ mod tests {
         assert!(is_numbered("bosagora-2", "bosagora"));
         assert!(!is_numbered("avalanche", "avalanche"));
         assert!(!is_numbered("web-3", "web3"));
+        assert!(is_numbered_symbol("ara5-ara", "ara"));
+        for (id, symbol) in [("ara-ara", "ara"), ("b20-b20", "b20"), ("bitcoin-2", "btc"), ("ara5", "ara")] {
+            assert!(!is_numbered_symbol(id, symbol), "{id}");
+        }
     }
 
     #[test]

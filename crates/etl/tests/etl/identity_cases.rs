@@ -178,6 +178,10 @@ fn among_names_that_come_to_the_same_the_one_that_is_spelt_alike_is_meant() {
             ("syn-synapse", "SYN", "Synapse", 1.0),
             // Who has only one of two versions may mean either.
             ("dora-dora-factory", "DORA", "Dora Factory", 1.0),
+            // The second coin of that symbol, whose name says no more than that.
+            ("ara-ara-token", "ARA", "Ara Token", 1.0),
+            ("ara5-ara", "ARA", "Ara", 1.0),
+            ("xai5-xai", "XAI", "Xai", 1.0),
             // Two are spelt alike.
             ("kek-kekius-maximus", "KEK", "Kekius Maximus", 1.0),
             ("kek1-kekius-maximus", "KEK", "Kekius Maximus", 1.0),
@@ -189,10 +193,13 @@ fn among_names_that_come_to_the_same_the_one_that_is_spelt_alike_is_meant() {
             ("dora-factory", "dora", "Dora Factory [OLD]", 1.5),
             ("dora-factory-2", "dora", "Dora Factory", 1.5),
             ("kekius", "kek", "Kekius Maximus", 1.5),
+            ("ara-token", "ara", "Ara", 1.5),
+            ("xai-blockchain", "xai", "Xai", 1.5),
         ],
     );
     case.load();
-    assert_eq!(case.linked(), ["don-don-key+don-key name", "syn-synapse+synapse-2 name"]);
+    let linked = ["ara-ara-token+ara-token name", "don-don-key+don-key name", "syn-synapse+synapse-2 name"];
+    assert_eq!(case.linked(), linked);
 }
 
 /// A chain that is called differently by both, and by names that nobody has told us.

@@ -186,6 +186,14 @@ impl Judge<'_> {
             }
         }
         println!("  {} links in all", outcome.linked.len());
+        let known: BTreeMap<&String, &String> =
+            self.lists.truth.iter().map(|(one, other)| (other, one)).collect();
+        for (id, (other, rule)) in &outcome.linked {
+            // The map is about one id of each; the vendor may list the coin twice.
+            if let Some(one) = known.get(other).filter(|_| !self.lists.truth.contains_key(id)) {
+                println!("  in the place of {one}: {id} -> {other}: {rule}");
+            }
+        }
         for line in wrong {
             println!("{line}");
         }

@@ -108,8 +108,8 @@ impl Work<'_> {
 
     pub(super) fn by_name(&self, at: usize) -> Option<Edge> {
         self.by_unique_name(at)
-            .or_else(|| self.by_unique_spelling(at))
             .or_else(|| self.by_name_in_id(at))
+            .or_else(|| self.by_unique_spelling(at))
             .or_else(|| self.by_part_of_name_and_price(at))
             .or_else(|| self.by_name_and_price(at))
     }
@@ -127,8 +127,18 @@ impl Work<'_> {
             None => (self.by_full.get(&full)?, self.own_name.get(&full)),
         };
         let [with] = self.distinct(alike)[..] else { return None };
-        let fits = own == Some(&1) && folded.agrees(&self.evidence.coins[with].folded);
+        let fits =
+            own == Some(&1) && folded.agrees(&self.evidence.coins[with].folded) && self.says_enough(at, with);
         self.named(at, with, "symbol_and_name", self.confidence_by_name(at, with)).filter(|_| fits)
+    }
+
+    /// Not where the vendor had a coin of that symbol before and the name says nothing more than the symbol, unless the price
+    /// agrees: `ara5-ara` is not the Ara that `ara-ara-token` is.
+    fn says_enough(&self, at: usize, with: usize) -> bool {
+        let coin = &self.evidence.coins[at];
+        let is_second = coin.folded.core == coin.folded.symbol
+            && fold::is_numbered_symbol(&coin.crypto_id, &coin.folded.symbol);
+        !is_second || self.evidence.prices(at, with) == Prices::Agree
     }
 
     fn confidence_by_name(&self, at: usize, with: usize) -> f64 {
@@ -156,7 +166,7 @@ impl Work<'_> {
         let [with] = self.distinct(&spelt)[..] else { return None };
         let own = self.own_spelling.get(&(folded.symbol.as_str(), folded.spelt.as_str()));
         self.named(at, with, "symbol_and_spelling", self.confidence_by_name(at, with))
-            .filter(|_| own == Some(&1))
+            .filter(|_| own == Some(&1) && self.says_enough(at, with))
     }
 
     /// A symbol that is unique on both sides, names of which one is in the other, and the price as a witness: `AIXBT`
