@@ -40,8 +40,8 @@ struct Role {
 }
 
 impl Purpose {
-    /// Schema, role and database are `%1$I`, `%2$I` and `%3$I`. Of tables that are made later as well. What others may do is
-    /// not touched, but that nobody makes tables among ours.
+    /// Schema, role and database are `%1$I`, `%2$I` and `%3$I`. Of tables that are made later as well, and without what the
+    /// role had for another purpose. What others may do is not touched, but that nobody makes tables among ours.
     const fn grants(self) -> &'static str {
         match self {
             Self::Read => {
@@ -49,7 +49,13 @@ impl Purpose {
                  revoke insert, update, delete, truncate, references, trigger on all tables in schema %1$I from %2$I;
                  grant usage on schema %1$I to %2$I;
                  grant select on all tables in schema %1$I to %2$I;
-                 alter default privileges in schema %1$I grant select on tables to %2$I"
+                 alter default privileges in schema %1$I grant select on tables to %2$I;
+                 alter default privileges in schema %1$I revoke insert, update on tables from %2$I;
+                 alter default privileges in schema %1$I revoke usage on sequences from %2$I;
+                 revoke usage on all sequences in schema %1$I from %2$I;
+                 revoke execute on function ensure_observation_partition(smallint, date, boolean),
+                        build_observation_index(smallint, date, boolean), index_observation_partition(smallint, date),
+                        count_observation_partition(smallint, date) from %2$I"
             }
             Self::Load => {
                 "revoke create on schema %1$I from public, %2$I;
@@ -78,16 +84,22 @@ impl Purpose {
                  alter role %2$I in database %3$I set default_transaction_read_only = on;
                  alter role %2$I in database %3$I set search_path = %1$I"
             }
-            Self::Load => "alter role %2$I in database %3$I set search_path = %1$I",
+            Self::Load => {
+                "alter role %2$I in database %3$I reset statement_timeout;
+                 alter role %2$I in database %3$I reset lock_timeout;
+                 alter role %2$I in database %3$I reset idle_in_transaction_session_timeout;
+                 alter role %2$I in database %3$I reset default_transaction_read_only;
+                 alter role %2$I in database %3$I set search_path = %1$I"
+            }
         }
     }
 }
 
 const ROLE: &str = "
 select pg_has_role(r.oid, t.relowner, 'member') as mighty,
-       format($2, t.relnamespace::regnamespace::text, r.rolname, current_database()) as grants,
-       format($3, t.relnamespace::regnamespace::text, r.rolname, current_database()) as settings
-  from pg_roles r, pg_class t
+       format($2, n.nspname, r.rolname, current_database()) as grants,
+       format($3, n.nspname, r.rolname, current_database()) as settings
+  from pg_roles r, pg_class t join pg_namespace n on n.oid = t.relnamespace
  where r.rolname = $1 and t.oid = 'etl_runs'::regclass";
 
 /// Lets a role do its work with the tables, those of later migrations included, and takes from it what else it could do with

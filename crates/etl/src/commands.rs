@@ -18,6 +18,13 @@ use crate::status::shown;
 /// Creates or upgrades the tables.
 pub(crate) fn migrate(settings: &Settings, arguments: &MigrateArgs) -> u8 {
     finish(|| {
+        let named = |role: &Option<String>| role.clone().filter(|role| !role.is_empty());
+        let (reader, loader) = (named(&arguments.reader), named(&arguments.loader));
+        if reader.is_some() && reader == loader {
+            let message =
+                "DB_READER and DB_LOADER name the same role: one that only reads cannot load; name two";
+            return Err(SourceError::new(FailureKind::Config, message));
+        }
         let url = database_url(settings)?;
         // Waits for a database that is starting up; compose and Kubernetes start both at once.
         let mut connection = database::connect(&url, settings.database_wait, &Cancel::default())?;
@@ -27,10 +34,9 @@ pub(crate) fn migrate(settings: &Settings, arguments: &MigrateArgs) -> u8 {
             0 => format!("the tables are up to date ({})\n", db::known_version()),
             n => format!("{n} migration(s) applied, the tables are now of version {}\n", db::known_version()),
         };
-        let asked = [(&arguments.reader, Purpose::Read), (&arguments.loader, Purpose::Load)];
-        for (role, purpose) in asked {
-            if let Some(role) = role.as_deref().filter(|role| !role.is_empty()) {
-                said += &let_work(&mut connection, role, purpose)?;
+        for (role, purpose) in [(reader, Purpose::Read), (loader, Purpose::Load)] {
+            if let Some(role) = role {
+                said += &let_work(&mut connection, &role, purpose)?;
             }
         }
         Ok(said)

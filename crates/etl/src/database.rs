@@ -132,7 +132,8 @@ const ADVICE: [(&str, FailureKind, &str); 6] = [
     (
         READ_ONLY,
         FailureKind::Temporary,
-        "it can only be read; give the address of the primary, or all addresses with target_session_attrs=read-write",
+        "it can only be read; give the address of the primary, or all addresses with target_session_attrs=read-write; or, if \
+         the role is one that only reads (DB_READER), connect as one that loads",
     ),
     (
         "No space left on device",

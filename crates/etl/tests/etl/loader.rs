@@ -108,8 +108,40 @@ fn only_whom_the_owner_lets_may_make_partitions() {
 }
 
 #[test]
+fn what_a_role_had_for_another_purpose_is_taken_from_it() {
+    let world = World::new();
+    let role = Role::new(&world.database, "");
+    let load = || world.etl_at(&role.url).arguments(["run", "--sources", "coinpaprika"]).run();
+    for (option, code) in [("--reader", 75), ("--loader", 0), ("--reader", 75)] {
+        let output = migrate(&world, &[option, &role.name]);
+        assert_eq!(output.code, 0, "{option}: {}", output.stderr);
+        let output = load();
+        assert_eq!(output.code, code, "{option}: {}", output.stderr);
+        assert_eq!(code == 75, output.stderr.contains("connect as one that loads"), "{}", output.stderr);
+    }
+    // Of what is made later as well.
+    let mut owner = world.database.connect();
+    owner.batch_execute("create table of_a_later_migration (one serial)").unwrap();
+    let mut session = PgConnection::establish(&role.url).unwrap();
+    session
+        .batch_execute("set default_transaction_read_only = off; select * from of_a_later_migration")
+        .unwrap();
+    for sql in [
+        "insert into of_a_later_migration values (1)",
+        "select nextval('of_a_later_migration_one_seq')",
+        "select index_observation_partition(1::smallint, '2031-01-01')",
+    ] {
+        let error = session.batch_execute(sql).expect_err(sql).to_string();
+        assert!(error.contains("permission denied"), "{sql}: {error}");
+    }
+}
+
+#[test]
 fn a_role_that_cannot_be_a_loader_is_refused() {
     let world = World::new();
+    let twice = migrate(&world, &["--loader", "one", "--reader", "one"]);
+    assert_eq!(twice.code, 78);
+    assert!(twice.stderr.contains("name the same role"), "{}", twice.stderr);
     let missing = migrate(&world, &["--loader", "nobody"]);
     assert_eq!(missing.code, 78);
     assert!(missing.stderr.contains("DB_LOADER: there is no role nobody"), "{}", missing.stderr);
