@@ -136,7 +136,7 @@ impl Work<'_> {
     /// agrees: `ara5-ara` is not the Ara that `ara-ara-token` is.
     fn says_enough(&self, at: usize, with: usize) -> bool {
         let coin = &self.evidence.coins[at];
-        let is_second = coin.folded.core == coin.folded.symbol
+        let is_second = coin.folded.name == coin.folded.symbol
             && fold::is_numbered_symbol(&coin.crypto_id, &coin.folded.symbol);
         !is_second || self.evidence.prices(at, with) == Prices::Agree
     }
