@@ -182,6 +182,7 @@ fn among_names_that_come_to_the_same_the_one_that_is_spelt_alike_is_meant() {
             ("ara-ara-token", "ARA", "Ara Token", 1.0),
             ("ara5-ara", "ARA", "Ara", 1.0),
             ("xai5-xai", "XAI", "Xai", 1.0),
+            ("pi2-pi-network", "PI", "Pi Network", 1.0),
             // Two are spelt alike.
             ("kek-kekius-maximus", "KEK", "Kekius Maximus", 1.0),
             ("kek1-kekius-maximus", "KEK", "Kekius Maximus", 1.0),
@@ -195,10 +196,16 @@ fn among_names_that_come_to_the_same_the_one_that_is_spelt_alike_is_meant() {
             ("kekius", "kek", "Kekius Maximus", 1.5),
             ("ara-token", "ara", "Ara", 1.5),
             ("xai-blockchain", "xai", "Xai", 1.5),
+            ("pi-network", "pi", "Pi Network", 1.5),
         ],
     );
     case.load();
-    let linked = ["ara-ara-token+ara-token name", "don-don-key+don-key name", "syn-synapse+synapse-2 name"];
+    let linked = [
+        "ara-ara-token+ara-token name",
+        "don-don-key+don-key name",
+        "pi-network+pi2-pi-network name",
+        "syn-synapse+synapse-2 name",
+    ];
     assert_eq!(case.linked(), linked);
 }
 
