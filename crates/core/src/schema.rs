@@ -247,49 +247,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// Temporary: spans on their way into `coin_months`, of one transaction.
-    changed_months (source_id, month, coin_id) {
-        source_id -> SmallInt,
-        month -> Date,
-        coin_id -> Integer,
-        observations -> Integer,
-        first_observed_at -> Timestamptz,
-        last_observed_at -> Timestamptz,
-        min_price_usd -> Nullable<Double>,
-        max_price_usd -> Nullable<Double>,
-        min_market_cap_usd -> Nullable<Double>,
-        max_market_cap_usd -> Nullable<Double>,
-        min_volume_24h_usd -> Nullable<Double>,
-        max_volume_24h_usd -> Nullable<Double>,
-        unknown_price -> Bool,
-        unknown_market_cap -> Bool,
-        unknown_volume -> Bool,
-    }
-}
-
-diesel::table! {
-    /// Temporary: newest states on their way into `coin_latest`, of one transaction.
-    changed_latest (coin_id) {
-        coin_id -> Integer,
-        source_id -> SmallInt,
-        observed_at -> Timestamptz,
-        first_observed_at -> Timestamptz,
-        observations -> BigInt,
-        batch_id -> BigInt,
-        label_id -> Integer,
-        raw_position -> Integer,
-        rank -> Nullable<Integer>,
-        price_usd -> Nullable<Numeric>,
-        market_cap_usd -> Nullable<Numeric>,
-        volume_24h_usd -> Nullable<Numeric>,
-        change_24h_percent -> Nullable<Numeric>,
-        circulating_supply -> Nullable<Numeric>,
-        total_supply -> Nullable<Numeric>,
-        max_supply -> Nullable<Numeric>,
-    }
-}
-
-diesel::table! {
     rejects (reject_id) {
         reject_id -> BigInt,
         source -> Text,

@@ -6,6 +6,7 @@ use diesel::sql_query;
 use diesel::sql_types::{Array, Integer, Nullable, Text};
 use serde::Serialize;
 
+use super::{copy, key};
 use crate::schema::{asset_links, assets, coins};
 
 /// One asset.
@@ -95,23 +96,16 @@ pub struct Called {
 /// # Errors
 /// What the database says; a slug that was ever given is a unique violation.
 pub fn insert(connection: &mut PgConnection, new: &[Called]) -> QueryResult<Vec<i32>> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Integer)]
-        asset_id: i32,
-    }
-    let rows: Vec<Row> = sql_query(
-        "with wanted as materialized ( \
-            select nextval((select pg_get_serial_sequence('assets', 'asset_id'))::regclass)::integer as asset_id, slug, name, symbol, place \
-              from unnest($1, $2, $3) with ordinality as w (slug, name, symbol, place) order by place), \
-         new as (insert into assets (asset_id, slug, name, symbol) select asset_id, slug, name, symbol from wanted) \
-         select asset_id from wanted order by place",
-    )
-    .bind::<Array<Text>, _>(new.iter().map(|asset| asset.slug.as_str()).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(new.iter().map(|asset| asset.name.as_str()).collect::<Vec<_>>())
-    .bind::<Array<Nullable<Text>>, _>(new.iter().map(|asset| asset.symbol.as_deref()).collect::<Vec<_>>())
-    .load(connection)?;
-    Ok(rows.into_iter().map(|row| row.asset_id).collect())
+    let keys = key::draw(connection, "assets", "asset_id", new.len())?;
+    let mut rows: Vec<(&Called, i32)> = new.iter().zip(keys.iter().copied()).collect();
+    rows.sort_unstable_by_key(|(called, _)| called.slug.as_str());
+    copy::into(connection, "assets", "asset_id, slug, name, symbol", &rows, |out, (called, asset_id)| {
+        out.integer(*asset_id);
+        out.text(Some(&called.slug));
+        out.text(Some(&called.name));
+        out.text(called.symbol.as_deref());
+    })?;
+    Ok(keys)
 }
 
 /// Changes what assets are called, and which of them are merged; the slug stays.

@@ -3,9 +3,10 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Double, Integer, Text};
+use diesel::sql_types::{Array, BigInt, Text};
 use serde::Serialize;
 
+use super::copy;
 use crate::schema::{asset_links, assets, coins, data_sources};
 
 /// A coin that belongs to an asset.
@@ -113,20 +114,16 @@ pub fn end(connection: &mut PgConnection, link_ids: &[i64], reasons: &[&str]) ->
 /// # Errors
 /// What the database says; a second present link of a coin is a unique violation.
 pub fn insert(connection: &mut PgConnection, links: &[NewLink<'_>]) -> QueryResult<()> {
-    // Evidence as text: arrays of jsonb cost more than parsing it once more.
-    sql_query(
-        "insert into asset_links (asset_id, coin_id, method, confidence, evidence) \
-         select asset_id, coin_id, method, confidence, evidence::jsonb \
-           from unnest($1, $2, $3, $4, $5) with ordinality as n (asset_id, coin_id, method, confidence, evidence, place) \
-          order by place",
-    )
-    .bind::<Array<Integer>, _>(links.iter().map(|link| link.asset_id).collect::<Vec<_>>())
-    .bind::<Array<Integer>, _>(links.iter().map(|link| link.coin_id).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(links.iter().map(|link| link.method).collect::<Vec<_>>())
-    .bind::<Array<Double>, _>(links.iter().map(|link| link.confidence).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(links.iter().map(|link| link.evidence).collect::<Vec<_>>())
-    .execute(connection)
-    .map(drop)
+    let mut links: Vec<&NewLink<'_>> = links.iter().collect();
+    links.sort_by_key(|link| link.coin_id);
+    let columns = "asset_id, coin_id, method, confidence, evidence";
+    copy::into(connection, "asset_links", columns, &links, |out, link| {
+        out.integer(link.asset_id);
+        out.integer(link.coin_id);
+        out.text(Some(link.method));
+        out.double(Some(link.confidence));
+        out.jsonb(link.evidence);
+    })
 }
 
 /// A link of a coin, present or past, with the asset.

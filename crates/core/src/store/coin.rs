@@ -1,18 +1,14 @@
 //! `coins`, `coin_labels` and `coin_latest`: the directory and the newest state of each coin.
 
-use std::io::Write;
-
 use chrono::{DateTime, Utc};
 use compact_str::CompactString;
 use diesel::connection::SimpleConnection;
-use diesel::pg::CopyFormat;
 use diesel::prelude::*;
 use diesel::result::Error;
 use diesel::sql_query;
-use diesel::sql_types::{Array, Integer, Nullable, SmallInt, Text};
 
-use super::copy;
-use crate::schema::{changed_latest, coin_labels, coin_latest, coins, data_sources};
+use super::{copy, key};
+use crate::schema::{coin_labels, coin_latest, coins, data_sources};
 use crate::{Decimal, Values};
 
 /// The newest state of one coin of one source.
@@ -113,21 +109,21 @@ pub fn find(connection: &mut PgConnection, source_id: i16, crypto_ids: &[&str]) 
     with_labels(connection, rows)
 }
 
-/// Every coin of a source; none when it has more than `most`.
+/// Every coin of a source; `None` when it has more than `most`.
 ///
 /// # Errors
 /// What the database says.
-pub fn of_source(connection: &mut PgConnection, source_id: i16, most: i64) -> QueryResult<Vec<Coin>> {
+pub fn of_source(connection: &mut PgConnection, source_id: i16, most: i64) -> QueryResult<Option<Vec<Coin>>> {
     let count: i64 = data_sources::table.find(source_id).select(data_sources::coins).first(connection)?;
     if count > most {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let rows = coins::table
         .left_join(coin_latest::table)
         .filter(coins::source_id.eq(source_id))
         .select((coins::coin_id, coins::crypto_id, Option::<LatestRow>::as_select()))
         .load(connection)?;
-    with_labels(connection, rows)
+    with_labels(connection, rows).map(Some)
 }
 
 fn with_labels(
@@ -159,23 +155,15 @@ fn with_labels(
 /// # Errors
 /// What the database says; a coin that exists is a unique violation.
 pub fn insert(connection: &mut PgConnection, source_id: i16, crypto_ids: &[&str]) -> QueryResult<Vec<i32>> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Integer)]
-        coin_id: i32,
-    }
-    let rows: Vec<Row> = sql_query(
-        "with wanted as materialized ( \
-            select nextval((select pg_get_serial_sequence('coins', 'coin_id'))::regclass)::integer as coin_id, crypto_id, place \
-              from unnest($2) with ordinality as w (crypto_id, place)), \
-         new as (insert into coins (coin_id, source_id, crypto_id) \
-                 select coin_id, $1, crypto_id from wanted order by crypto_id collate \"C\") \
-         select coin_id from wanted order by place",
-    )
-    .bind::<SmallInt, _>(source_id)
-    .bind::<Array<Text>, _>(crypto_ids)
-    .load(connection)?;
-    Ok(rows.into_iter().map(|row| row.coin_id).collect())
+    let keys = key::draw(connection, "coins", "coin_id", crypto_ids.len())?;
+    let mut rows: Vec<(&str, i32)> = crypto_ids.iter().copied().zip(keys.iter().copied()).collect();
+    rows.sort_unstable();
+    copy::into(connection, "coins", "coin_id, source_id, crypto_id", &rows, |out, (crypto_id, coin_id)| {
+        out.integer(*coin_id);
+        out.smallint(source_id);
+        out.text(Some(crypto_id));
+    })?;
+    Ok(keys)
 }
 
 /// A name and symbol to be created.
@@ -193,26 +181,16 @@ pub struct NewLabel<'a> {
 /// # Errors
 /// What the database says.
 pub fn insert_labels(connection: &mut PgConnection, labels: &[NewLabel<'_>]) -> QueryResult<Vec<i32>> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Integer)]
-        label_id: i32,
-    }
-    // The keys are drawn first, so that they come back in the order of the input whatever the insert does. The name of the
-    // sequence is asked for once, not for each row.
-    let rows: Vec<Row> = sql_query(
-        "with wanted as materialized ( \
-            select nextval((select pg_get_serial_sequence('coin_labels', 'label_id'))::regclass)::integer as label_id, coin_id, crypto_name, symbol, place \
-              from unnest($1, $2, $3) with ordinality as w (coin_id, crypto_name, symbol, place)), \
-         new as (insert into coin_labels (label_id, coin_id, crypto_name, symbol) \
-                 select label_id, coin_id, crypto_name, symbol from wanted) \
-         select label_id from wanted order by place",
-    )
-    .bind::<Array<Integer>, _>(labels.iter().map(|l| l.coin_id).collect::<Vec<_>>())
-    .bind::<Array<Nullable<Text>>, _>(labels.iter().map(|l| l.crypto_name).collect::<Vec<_>>())
-    .bind::<Array<Nullable<Text>>, _>(labels.iter().map(|l| l.symbol).collect::<Vec<_>>())
-    .load(connection)?;
-    Ok(rows.into_iter().map(|row| row.label_id).collect())
+    let keys = key::draw(connection, "coin_labels", "label_id", labels.len())?;
+    let rows: Vec<(&NewLabel<'_>, i32)> = labels.iter().zip(keys.iter().copied()).collect();
+    let columns = "label_id, coin_id, crypto_name, symbol";
+    copy::into(connection, "coin_labels", columns, &rows, |out, (label, label_id)| {
+        out.integer(*label_id);
+        out.integer(label.coin_id);
+        out.text(label.crypto_name);
+        out.text(label.symbol);
+    })?;
+    Ok(keys)
 }
 
 /// Writes the first state of coins that have none, by COPY in the binary format.
@@ -224,14 +202,7 @@ pub fn insert_latest(
     source_id: i16,
     states: &[(i32, &Latest)],
 ) -> QueryResult<()> {
-    if states.is_empty() {
-        return Ok(());
-    }
-    diesel::copy_from(coin_latest::table)
-        .from_raw_data(coin_latest::all_columns, |out: &mut dyn Write| send_states(out, source_id, states))
-        .with_format(CopyFormat::Binary)
-        .execute(connection)
-        .map(drop)
+    copy_states(connection, "coin_latest", source_id, states)
 }
 
 /// Writes the newest state of coins that have one, each once.
@@ -252,10 +223,7 @@ pub fn update_latest(
         "drop table if exists pg_temp.changed_latest; \
          create temporary table changed_latest (like coin_latest) on commit drop",
     )?;
-    diesel::copy_from(changed_latest::table)
-        .from_raw_data(changed_latest::all_columns, |out: &mut dyn Write| send_states(out, source_id, states))
-        .with_format(CopyFormat::Binary)
-        .execute(connection)?;
+    copy_states(connection, "changed_latest", source_id, states)?;
     let updated = sql_query(
         "update coin_latest l \
             set observed_at = n.observed_at, first_observed_at = n.first_observed_at, observations = n.observations, \
@@ -269,8 +237,16 @@ pub fn update_latest(
     if updated == states.len() { Ok(()) } else { Err(Error::NotFound) }
 }
 
-fn send_states(out: &mut dyn Write, source_id: i16, states: &[(i32, &Latest)]) -> Result<(), Error> {
-    copy::send(out, 16, states, |out, (coin_id, latest)| {
+fn copy_states(
+    connection: &mut PgConnection,
+    table: &str,
+    source_id: i16,
+    states: &[(i32, &Latest)],
+) -> QueryResult<()> {
+    let columns = "coin_id, source_id, observed_at, first_observed_at, observations, batch_id, label_id, raw_position, \
+                   rank, price_usd, market_cap_usd, volume_24h_usd, change_24h_percent, circulating_supply, total_supply, \
+                   max_supply";
+    copy::into(connection, table, columns, states, |out, (coin_id, latest)| {
         out.integer(*coin_id);
         out.smallint(source_id);
         out.time(latest.observed_at);

@@ -1,18 +1,13 @@
 //! `coin_months`: what the observations of each coin in each month lie between.
 
-use std::io::Write;
-
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::connection::SimpleConnection;
-use diesel::pg::CopyFormat;
 use diesel::prelude::*;
-use diesel::result::Error;
 use diesel::sql_query;
 
 use super::copy;
 use super::observation::Row;
 use crate::Decimal;
-use crate::schema::changed_months;
 
 /// What some observations of one coin in one month lie between.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +46,18 @@ impl Span {
     }
 }
 
+/// Writes what is known of coins of a source in their months, given by first day, where nothing was known.
+///
+/// # Errors
+/// What the database says; a month of a coin of which something is known is a unique violation.
+pub fn insert(
+    connection: &mut PgConnection,
+    source_id: i16,
+    spans: &[(NaiveDate, i32, Span)],
+) -> QueryResult<()> {
+    copy_spans(connection, "coin_months", source_id, spans)
+}
+
 /// Widens what is known of coins of a source in their months, given by first day, by what a transaction has written.
 ///
 /// # Errors
@@ -68,10 +75,7 @@ pub fn widen(
         "drop table if exists pg_temp.changed_months; \
          create temporary table changed_months (like coin_months) on commit drop",
     )?;
-    diesel::copy_from(changed_months::table)
-        .from_raw_data(changed_months::all_columns, |out: &mut dyn Write| send(out, source_id, spans))
-        .with_format(CopyFormat::Binary)
-        .execute(connection)?;
+    copy_spans(connection, "changed_months", source_id, spans)?;
     sql_query(
         "insert into coin_months as m select * from changed_months \
          on conflict (source_id, month, coin_id) do update \
@@ -104,8 +108,16 @@ impl Between {
     }
 }
 
-fn send(out: &mut dyn Write, source_id: i16, spans: &[(NaiveDate, i32, Span)]) -> Result<(), Error> {
-    copy::send(out, 15, spans, |out, (month, coin_id, span)| {
+fn copy_spans(
+    connection: &mut PgConnection,
+    table: &str,
+    source_id: i16,
+    spans: &[(NaiveDate, i32, Span)],
+) -> QueryResult<()> {
+    let columns = "source_id, month, coin_id, observations, first_observed_at, last_observed_at, \
+                   min_price_usd, max_price_usd, min_market_cap_usd, max_market_cap_usd, \
+                   min_volume_24h_usd, max_volume_24h_usd, unknown_price, unknown_market_cap, unknown_volume";
+    copy::into(connection, table, columns, spans, |out, (month, coin_id, span)| {
         out.smallint(source_id);
         out.date(*month);
         out.integer(*coin_id);

@@ -1,10 +1,15 @@
 //! Rows in the binary format of COPY.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
 
 use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
+use diesel::pg::{CopyFormat, CopyTarget, Pg};
+use diesel::prelude::*;
+use diesel::query_builder::AstPass;
 use diesel::result::Error;
 
+use crate::schema::observations;
 use crate::{Decimal, Values};
 
 /// Signature, flags and length of the header extension.
@@ -15,28 +20,72 @@ const NULL: i32 = -1;
 /// Rows that are sent in one piece: the server works on a piece while the next one is made.
 const ROWS_AT_ONCE: usize = 512;
 
-/// Sends rows of so many columns; `push` appends the columns of one in their order.
-///
-/// # Errors
-/// What the connection says.
-pub(super) fn send<T>(
-    out: &mut dyn Write,
-    columns: i16,
-    rows: &[T],
-    push: impl Fn(&mut Columns, &T),
-) -> Result<(), Error> {
-    send_and(out, columns, rows, push, |_| ())
+thread_local! {
+    /// Where the COPY of this thread goes: table and columns.
+    static COPIED_INTO: RefCell<(String, &'static str)> = const { RefCell::new((String::new(), "")) };
 }
 
-/// The same; `sent` is called with the rows of each piece while the server works on them.
-pub(super) fn send_and<T>(
-    out: &mut dyn Write,
-    columns: i16,
+/// Diesel knows the table of a COPY by its type, which the name of no partition or temporary table can be part of; so the
+/// thread is told, and the type is that of any table.
+struct Target;
+
+impl CopyTarget for Target {
+    type Table = observations::table;
+    type SqlType = observations::SqlType;
+
+    fn walk_target(mut pass: AstPass<'_, '_, Pg>) -> QueryResult<()> {
+        COPIED_INTO.with_borrow(|(table, columns)| {
+            pass.push_identifier(table)?;
+            for sql in [" (", columns, ")"] {
+                pass.push_sql(sql);
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Appends rows to a table, of which these columns are given, by COPY; `push` appends the columns of a row in their order.
+///
+/// # Errors
+/// What the database says.
+pub(super) fn into<T>(
+    connection: &mut PgConnection,
+    table: &str,
+    columns: &'static str,
+    rows: &[T],
+    push: impl Fn(&mut Columns, &T),
+) -> QueryResult<()> {
+    into_and(connection, table, columns, rows, push, |_| ())
+}
+
+/// The same; `sent` is called with the rows of each piece, in their order, while the server works on them.
+///
+/// # Errors
+/// What the database says.
+pub(super) fn into_and<T>(
+    connection: &mut PgConnection,
+    table: &str,
+    columns: &'static str,
     rows: &[T],
     push: impl Fn(&mut Columns, &T),
     sent: impl FnMut(&[T]),
-) -> Result<(), Error> {
-    write(out, columns, rows, push, sent).map_err(|error| Error::SerializationError(Box::new(error)))
+) -> QueryResult<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    COPIED_INTO.set((table.to_owned(), columns));
+    let count = columns.split(',').count() as i16;
+    // Diesel calls it once, and does not know that.
+    let sent = RefCell::new(sent);
+    let send = |out: &mut dyn Write| {
+        let written = write(out, count, rows, &push, |rows| (sent.borrow_mut())(rows));
+        written.map_err(|error| Error::SerializationError(Box::new(error)))
+    };
+    diesel::copy_from(observations::table)
+        .from_raw_data(Target, send)
+        .with_format(CopyFormat::Binary)
+        .execute(connection)
+        .map(drop)
 }
 
 fn write<T>(
@@ -87,6 +136,22 @@ impl Columns {
     /// `boolean`
     pub(super) fn boolean(&mut self, value: bool) {
         self.bytes(&[u8::from(value)]);
+    }
+
+    /// `text`
+    pub(super) fn text(&mut self, value: Option<&str>) {
+        match value {
+            Some(value) => self.bytes(value.as_bytes()),
+            None => self.0.extend_from_slice(&NULL.to_be_bytes()),
+        }
+    }
+
+    /// `jsonb`: the version of the format, then the text.
+    pub(super) fn jsonb(&mut self, text: &str) {
+        const VERSION: u8 = 1;
+        self.0.extend_from_slice(&(text.len() as i32 + 1).to_be_bytes());
+        self.0.push(VERSION);
+        self.0.extend_from_slice(text.as_bytes());
     }
 
     /// `double precision`

@@ -22,6 +22,7 @@ pub mod export;
 pub mod history;
 pub mod identity;
 pub mod kept;
+mod key;
 pub mod latest;
 pub mod layout;
 pub mod lease;

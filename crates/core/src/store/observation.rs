@@ -1,14 +1,10 @@
 //! `observations`: what each source said of each coin at each time.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::Write;
 
 use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use diesel::connection::SimpleConnection;
-use diesel::pg::{CopyFormat, CopyTarget, Pg};
 use diesel::prelude::*;
-use diesel::query_builder::AstPass;
 use diesel::result::Error;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Date, Integer, Nullable, Numeric, SmallInt, Timestamptz};
@@ -235,28 +231,6 @@ pub fn partition_name(
 /// The table of all partitions, which finds the one for each row.
 const ALL: &str = "observations";
 
-thread_local! {
-    /// Where the COPY of this thread goes.
-    static COPIED_INTO: RefCell<String> = RefCell::default();
-}
-
-/// Diesel knows the table of a COPY by its type, which no name of a partition can be part of; so the thread is told.
-struct Target;
-
-impl CopyTarget for Target {
-    type Table = observations::table;
-    type SqlType = observations::SqlType;
-
-    fn walk_target(mut pass: AstPass<'_, '_, Pg>) -> QueryResult<()> {
-        COPIED_INTO.with_borrow(|name| pass.push_identifier(name))?;
-        pass.push_sql(
-            " (observed_at, batch_id, coin_id, label_id, raw_position, source_id, rank, price_usd, market_cap_usd, \
-             volume_24h_usd, change_24h_percent, circulating_supply, total_supply, max_supply)",
-        );
-        Ok(())
-    }
-}
-
 /// Appends rows that do not exist, by COPY in the binary format; rows of one month into its `partition`, if that is known:
 /// finding it for each row is a fifth of what the server does. `sent` is called with some rows after the other, in their order,
 /// while the server works on them.
@@ -271,9 +245,6 @@ pub fn append(
     rows: &[Row<'_>],
     sent: impl FnMut(&[Row<'_>]),
 ) -> QueryResult<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
     let push = |out: &mut copy::Columns, row: &Row<'_>| {
         out.time(row.observed_at);
         out.bigint(batch_id);
@@ -283,15 +254,9 @@ pub fn append(
         out.smallint(source_id);
         out.values(row.values);
     };
-    COPIED_INTO.set(partition.unwrap_or(ALL).to_owned());
-    // Diesel calls it once, and does not know that.
-    let sent = RefCell::new(sent);
-    let send = |out: &mut dyn Write| copy::send_and(out, 14, rows, push, |rows| (sent.borrow_mut())(rows));
-    diesel::copy_from(observations::table)
-        .from_raw_data(Target, send)
-        .with_format(CopyFormat::Binary)
-        .execute(connection)
-        .map(drop)
+    let columns = "observed_at, batch_id, coin_id, label_id, raw_position, source_id, rank, price_usd, market_cap_usd, \
+                   volume_24h_usd, change_24h_percent, circulating_supply, total_supply, max_supply";
+    copy::into_and(connection, partition.unwrap_or(ALL), columns, rows, push, sent)
 }
 
 /// Gives existing rows of a source other values; what they said goes to `observation_revisions`, by the same statement.

@@ -72,7 +72,7 @@ impl Loader {
         connection.transaction(|connection| {
             self.fence(connection)?;
             if observation::set_counted(connection, self.source.source_id, month)? {
-                coin_month::widen(connection, self.source.source_id, &spans)?;
+                coin_month::insert(connection, self.source.source_id, &spans)?;
             }
             Ok(())
         })

@@ -23,9 +23,14 @@ const MAX_COINS: usize = 100_000;
 /// Spans of months that are counted later that are held at the most, about 100 bytes each.
 const MOST_HELD: usize = 50_000;
 
+/// What the observations of a coin in a month lie between, with the month and the coin.
+type CoinMonth = (NaiveDate, i32, Span);
+
 /// The coins that were met.
 pub(super) struct Directory {
     source_id: i16,
+    /// Whether every coin of the source is here: what is not does not exist.
+    is_whole: bool,
     places: HashMap<CompactString, usize>,
     entries: Vec<Entry>,
     /// From the key of a coin to its place.
@@ -65,6 +70,7 @@ impl Directory {
     pub(super) fn new(source_id: i16) -> Self {
         Self {
             source_id,
+            is_whole: false,
             places: HashMap::new(),
             entries: Vec::new(),
             by_key: HashMap::new(),
@@ -86,9 +92,9 @@ impl Directory {
 
     /// Learns every coin of the source that exists, unless they are too many.
     pub(super) fn learn_all(&mut self, connection: &mut PgConnection) -> QueryResult<()> {
-        for coin in coin::of_source(connection, self.source_id, MAX_COINS as i64 / 2)? {
-            self.enter(coin);
-        }
+        let all = coin::of_source(connection, self.source_id, MAX_COINS as i64 / 2)?;
+        self.is_whole = all.is_some();
+        all.into_iter().flatten().for_each(|coin| self.enter(coin));
         Ok(())
     }
 
@@ -122,10 +128,12 @@ impl Directory {
         connection: &mut PgConnection,
         mut missing: Vec<&str>,
     ) -> QueryResult<usize> {
-        for coin in coin::find(connection, self.source_id, &missing)? {
-            self.enter(coin);
+        if !self.is_whole {
+            for coin in coin::find(connection, self.source_id, &missing)? {
+                self.enter(coin);
+            }
+            missing.retain(|id| !self.places.contains_key(*id));
         }
-        missing.retain(|id| !self.places.contains_key(*id));
         if missing.is_empty() {
             return Ok(0);
         }
@@ -196,7 +204,7 @@ impl Directory {
     }
 
     /// What the observations of a month that is counted later lie between, by coin; `None` unless this has seen all.
-    pub(super) fn spans_of(&self, month: NaiveDate) -> Option<Vec<(NaiveDate, i32, Span)>> {
+    pub(super) fn spans_of(&self, month: NaiveDate) -> Option<Vec<CoinMonth>> {
         self.uncounted.get(&month).filter(|is_held| **is_held)?;
         let entries = self.widened.iter().map(|place| &self.entries[*place]);
         let spans =
@@ -252,18 +260,28 @@ impl Directory {
         Intake { directory: self, changes: changes.iter().peekable(), reached: 0, batch_id }
     }
 
-    /// Writes what the observations lie between, and the states of these coins.
-    pub(super) fn save(&mut self, connection: &mut PgConnection, coin_ids: &[i32]) -> QueryResult<()> {
-        let mut spans = Vec::new();
+    /// The spans of months that are not counted later: of coins that the database knows no observation of, and of others.
+    fn take_due_spans(&mut self) -> (Vec<CoinMonth>, Vec<CoinMonth>) {
+        let (mut first, mut further) = (Vec::new(), Vec::new());
         let is_due = |month: &NaiveDate| !self.uncounted.contains_key(month);
         self.widened.retain(|place| {
-            let Entry { coin_id, spans: of_coin, .. } = &mut self.entries[*place];
+            let Entry { coin_id, spans: of_coin, is_stored, .. } = &mut self.entries[*place];
             let due = of_coin.extract_if(.., |(month, _)| is_due(month));
+            let spans = if *is_stored { &mut further } else { &mut first };
             spans.extend(due.map(|(month, span)| (month, *coin_id, span)));
             !of_coin.is_empty()
         });
-        spans.sort_unstable_by_key(|(month, coin_id, _)| (*month, *coin_id));
-        coin_month::widen(connection, self.source_id, &spans)?;
+        for spans in [&mut first, &mut further] {
+            spans.sort_unstable_by_key(|(month, coin_id, _)| (*month, *coin_id));
+        }
+        (first, further)
+    }
+
+    /// Writes what the observations lie between, and the states of these coins.
+    pub(super) fn save(&mut self, connection: &mut PgConnection, coin_ids: &[i32]) -> QueryResult<()> {
+        let (first, further) = self.take_due_spans();
+        coin_month::insert(connection, self.source_id, &first)?;
+        coin_month::widen(connection, self.source_id, &further)?;
         let entries = || coin_ids.iter().map(|coin_id| &self.entries[self.by_key[coin_id]]);
         let states = |is_stored: bool| -> Vec<(i32, &Latest)> {
             let wanted = entries().filter(|entry| entry.is_stored == is_stored);

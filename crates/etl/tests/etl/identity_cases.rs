@@ -96,9 +96,7 @@ fn coins_of_a_file_are_those_of_the_vendors() {
 #[test]
 fn a_resolution_that_is_killed_leaves_nothing_and_the_next_one_does_it() {
     let case = Case::new(&[("abc-alpha", "ABC", "Alpha", 1.0)], &[("alpha", "abc", "Alpha", 1.0)]);
-    for words in
-        ["insert into coin_states", "with wanted as materialized", "insert into asset_links", "COMMIT"]
-    {
+    for words in ["insert into coin_states", "COPY \"assets\"", "COPY \"asset_links\"", "COMMIT"] {
         let connection = &mut case.world.database.connect();
         case.load();
         let undo = "truncate asset_links, asset_reviews, coin_states, assets; \
