@@ -18,6 +18,7 @@ diesel::table! {
         raw_records -> BigInt,
         batch_number -> BigInt,
         last_batch_at -> Nullable<Timestamptz>,
+        pruned_before -> Nullable<Timestamptz>,
     }
 }
 
@@ -32,6 +33,7 @@ diesel::table! {
         ended_at -> Nullable<Timestamptz>,
         error_message -> Nullable<Text>,
         program_version -> Text,
+        is_reprocess -> Bool,
     }
 }
 

@@ -16,6 +16,16 @@ pub(crate) struct SourceError {
 }
 
 impl SourceError {
+    /// One failure that names all of several files; its kind is that of the first. `None` of none.
+    pub(crate) fn joined(mut failures: Vec<Self>) -> Option<Self> {
+        if failures.len() < 2 {
+            return failures.pop();
+        }
+        let kind = failures.first()?.kind;
+        let messages: Vec<&str> = failures.iter().map(|failure| failure.message.as_str()).collect();
+        Some(Self::new(kind, format!("{} files failed: {}", messages.len(), messages.join("; "))))
+    }
+
     pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), not_before: None, is_empty_list: false }
     }

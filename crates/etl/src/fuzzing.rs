@@ -100,6 +100,7 @@ pub fn json_source(name: &str, body: &[u8]) {
         provenance,
         cursor: serde_json::Value::Null,
         reached: None,
+        reread: None,
     };
     if let Some(contract) = source.contract() {
         let _ = contract.drifts(body);

@@ -61,6 +61,17 @@ pub(crate) struct RawBatch {
     pub(crate) cursor: serde_json::Value,
     /// How much is read with this batch, for people; `None` when nobody knows how much there is.
     pub(crate) reached: Option<Reached>,
+    /// Of bytes that were kept and are read again; `None` when they have just come.
+    pub(crate) reread: Option<Reread>,
+}
+
+/// What limits bytes that are read again: what was said or done later stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reread {
+    /// When they were published last, comparable with that of others.
+    pub(crate) published: i64,
+    /// Observations before this time, UTC, were removed because of their age.
+    pub(crate) pruned_before: Option<DateTime<Utc>>,
 }
 
 /// Bytes that were read, of so many.

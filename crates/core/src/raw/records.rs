@@ -73,6 +73,16 @@ pub fn trim(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
 }
 
+/// What a cell says: its text without the blanks around it. A quote behind a blank opens nothing by the rules, but its writer
+/// meant it to: `date, "BTC", 1`.
+pub fn content(cell: &str) -> &str {
+    let text = trim(cell);
+    if text.len() == cell.len() {
+        return text;
+    }
+    text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).map_or(text, trim)
+}
+
 /// Whether every cell is empty: such a row is a leftover of a spreadsheet, not a record.
 pub fn is_blank(record: &ByteRecord) -> bool {
     record.iter().all(|cell| std::str::from_utf8(cell).is_ok_and(|text| trim(text).is_empty()))
@@ -109,6 +119,7 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(trim(text), trimmed);
+            assert_eq!(content(text), trimmed);
         }
     }
 }

@@ -19,7 +19,7 @@ pub struct Wanted {
     pub rejects_only: bool,
 }
 
-/// The keys of raw bytes, in the order in which they came.
+/// The keys of raw bytes, in the order in which they were published last.
 ///
 /// # Errors
 /// What the database says.
@@ -33,14 +33,14 @@ pub fn keys(connection: &mut PgConnection, source: &str, wanted: &Wanted) -> Que
     }
     let rows: Vec<Row> = sql_query(
         "with refused as (select b.raw_api_id, b.raw_csv_id from rejects r join etl_batches b using (batch_id) where r.source = $1) \
-         select raw_id, false as is_chunk from raw_api_data \
+         select raw_id, false as is_chunk, raw_publication($1, raw_id, null) as published from raw_api_data \
           where source = $1 and ($2 is null or fetched_at >= $2) \
             and (not $3 or raw_id in (select raw_api_id from refused)) \
          union all \
-         select raw_id, true from raw_csv_data \
+         select raw_id, true, raw_publication($1, null, raw_id) from raw_csv_data \
           where source = $1 and ($2 is null or fetched_at >= $2) \
             and (not $3 or raw_id in (select raw_csv_id from refused)) \
-         order by 2, 1",
+         order by 3, 2, 1",
     )
     .bind::<Text, _>(source)
     .bind::<Nullable<Timestamptz>, _>(wanted.since)
@@ -48,6 +48,45 @@ pub fn keys(connection: &mut PgConnection, source: &str, wanted: &Wanted) -> Que
     .load(connection)?;
     let key = |row: Row| if row.is_chunk { RawKey::Csv(row.raw_id) } else { RawKey::Api(row.raw_id) };
     Ok(rows.into_iter().map(key).collect())
+}
+
+diesel::define_sql_function! {
+    /// Defined in the migrations.
+    fn raw_publication(of_source: Text, api_id: Nullable<BigInt>, csv_id: Nullable<BigInt>) -> BigInt;
+}
+
+/// When raw bytes of a source were published last, as they had just come: a number that is greater for what is newer.
+///
+/// # Errors
+/// What the database says.
+pub fn publication(connection: &mut PgConnection, source: &str, key: RawKey) -> QueryResult<i64> {
+    let (api, csv) = match key {
+        RawKey::Api(raw_id) => (Some(raw_id), None),
+        RawKey::Csv(raw_id) => (None, Some(raw_id)),
+    };
+    diesel::select(raw_publication(source, api, csv)).get_result(connection)
+}
+
+/// The same of the bytes that each of these batches was made of, by batch. A batch whose bytes are gone is as new as it is.
+///
+/// # Errors
+/// What the database says.
+pub fn publications(connection: &mut PgConnection, batch_ids: &[i64]) -> QueryResult<Vec<(i64, i64)>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        batch_id: i64,
+        #[diesel(sql_type = BigInt)]
+        published: i64,
+    }
+    let rows: Vec<Row> = sql_query(
+        "select batch_id, case when num_nonnulls(raw_api_id, raw_csv_id) = 0 then batch_id \
+                               else raw_publication(source, raw_api_id, raw_csv_id) end as published \
+           from etl_batches where batch_id = any ($1)",
+    )
+    .bind::<Array<BigInt>, _>(batch_ids)
+    .load(connection)?;
+    Ok(rows.into_iter().map(|row| (row.batch_id, row.published)).collect())
 }
 
 /// The bytes that a batch was made of.
@@ -145,21 +184,56 @@ pub fn observed_from(connection: &mut PgConnection, raw_csv_id: i64) -> QueryRes
         .first(connection)
 }
 
-/// The beginning of a file as far as it is kept without a gap, and at most about `enough` bytes.
+/// The chunk that the file of a chunk began with when that was read, itself if it is that; `None` when it is not kept. What
+/// was refused as a whole may have been followed by other bytes of the same generation.
 ///
 /// # Errors
 /// What the database says.
-pub fn beginning(
-    connection: &mut PgConnection,
-    file_id: i64,
-    generation: i32,
-    enough: usize,
-) -> QueryResult<Vec<u8>> {
-    let places: Vec<(i64, i64)> = raw_csv_data::table
-        .filter(raw_csv_data::file_id.eq(file_id).and(raw_csv_data::generation.eq(generation)))
-        .filter(raw_csv_data::first_byte.lt(i64::try_from(enough).unwrap_or(i64::MAX)))
-        .order((raw_csv_data::first_byte, raw_csv_data::raw_id))
-        .select((raw_csv_data::raw_id, raw_csv_data::first_byte))
+pub fn first_chunk(connection: &mut PgConnection, raw_id: i64, chunk: &Chunk) -> QueryResult<Option<i64>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Nullable<BigInt>)]
+        raw_id: Option<i64>,
+    }
+    if chunk.first_byte == 0 {
+        return Ok(Some(raw_id));
+    }
+    // Bytes that came again are kept once, under the generation that they came in first: so the batches are asked first.
+    sql_query(
+        "select coalesce( \
+            (select r.raw_id from etl_batches b join etl_runs n using (run_id) join raw_csv_data r on r.raw_id = b.raw_csv_id \
+              where r.file_id = $2 and r.first_byte = 0 and not n.is_reprocess \
+                and b.batch_id < (select min(batch_id) from etl_batches where raw_csv_id = $1) \
+              order by b.batch_id desc limit 1), \
+            (select r.raw_id from raw_csv_data r \
+              where r.file_id = $2 and r.generation = $3 and r.first_byte = 0 and r.raw_id < $1 \
+              order by r.raw_id desc limit 1)) as raw_id",
+    )
+    .bind::<BigInt, _>(raw_id)
+    .bind::<BigInt, _>(chunk.file_id)
+    .bind::<Integer, _>(chunk.generation)
+    .get_result(connection)
+    .map(|row: Row| row.raw_id)
+}
+
+/// The beginning of a file from its first chunk on, as far as it is kept without a gap, and at most about `enough` bytes.
+///
+/// # Errors
+/// What the database says.
+pub fn beginning(connection: &mut PgConnection, first_chunk: i64, enough: usize) -> QueryResult<Vec<u8>> {
+    use raw_csv_data as t;
+    let (file_id, generation): (i64, i32) =
+        t::table.find(first_chunk).select((t::file_id, t::generation)).first(connection)?;
+    let of_file = t::table.filter(t::file_id.eq(file_id).and(t::generation.eq(generation)));
+    let next: Option<i64> = of_file
+        .filter(t::first_byte.eq(0).and(t::raw_id.gt(first_chunk)))
+        .select(diesel::dsl::min(t::raw_id))
+        .first(connection)?;
+    let places: Vec<(i64, i64)> = of_file
+        .filter(t::raw_id.ge(first_chunk).and(t::raw_id.lt(next.unwrap_or(i64::MAX))))
+        .filter(t::first_byte.lt(i64::try_from(enough).unwrap_or(i64::MAX)))
+        .order((t::first_byte, t::raw_id))
+        .select((t::raw_id, t::first_byte))
         .load(connection)?;
     let mut bytes = Vec::new();
     for (raw_id, first_byte) in places {
@@ -167,7 +241,7 @@ pub fn beginning(
         if first_byte > bytes.len() {
             break;
         }
-        let kept = raw_csv_data::table.find(raw_id).select((raw_csv_data::encoding, raw_csv_data::body));
+        let kept = t::table.find(raw_id).select((t::encoding, t::body));
         let body = raw::exact(kept.first(connection)?)?;
         // A last line without an end was read once more when the file had grown.
         if first_byte + body.len() > bytes.len() {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Date, SmallInt, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Date, SmallInt, Timestamptz};
 use serde::Serialize;
 
 /// A month that is old to its last day.
@@ -64,6 +64,13 @@ pub fn month(connection: &mut PgConnection, month: NaiveDate) -> QueryResult<i64
     use crate::schema::observation_partitions as t;
     let sources: Vec<i16> =
         t::table.filter(t::month.eq(month)).order(t::source_id).select(t::source_id).load(connection)?;
+    sql_query(
+        "update data_sources set pruned_before = greatest(pruned_before, ($1 + interval '1 month') at time zone 'UTC') \
+          where source_id = any ($2)",
+    )
+    .bind::<Date, _>(month)
+    .bind::<Array<SmallInt>, _>(&sources)
+    .execute(connection)?;
     let mut removed = 0;
     for source_id in sources {
         removed +=
@@ -108,6 +115,21 @@ macro_rules! unused {
     };
 }
 
+/// Chunks that are unused, but for those that a file begins with of which a later chunk stays: they tell its columns.
+macro_rules! unused_chunks {
+    () => {
+        concat!(
+            "with unused as (",
+            unused!("raw_csv_data", "raw_csv_id"),
+            ") select raw_id from unused join raw_csv_data r using (raw_id) \
+                where r.first_byte > 0 or not exists ( \
+                      select 1 from raw_csv_data later \
+                       where later.file_id = r.file_id and later.generation = r.generation and later.first_byte > 0 \
+                         and later.raw_id > r.raw_id and later.raw_id not in (select raw_id from unused))"
+        )
+    };
+}
+
 /// What [`raw`] would remove once the observations of whole months before `month_start` are gone.
 ///
 /// # Errors
@@ -122,7 +144,7 @@ pub fn count_raw(
             select record_count from raw_api_data where raw_id in (",
         unused!("raw_api_data", "raw_api_id"),
         ") union all select record_count from raw_csv_data where raw_id in (",
-        unused!("raw_csv_data", "raw_csv_id"),
+        unused_chunks!(),
         ")) x"
     ))
     .bind::<Timestamptz, _>(before)
@@ -146,7 +168,7 @@ pub fn raw(
         unused!("raw_api_data", "raw_api_id"),
         " limit $3) returning source, record_count), \
          chunks as (delete from raw_csv_data where raw_id in (",
-        unused!("raw_csv_data", "raw_csv_id"),
+        unused_chunks!(),
         " limit $3) returning source, record_count), \
          gone as (select * from bodies union all select * from chunks), \
          counted as (update data_sources s set raw_records = s.raw_records - g.n \

@@ -42,13 +42,23 @@ impl std::ops::AddAssign for Tally {
     }
 }
 
-/// Opens the record of a launch and returns its key. `sources` is the list asked for, joined by commas.
+/// Opens the record of a launch and returns its key. `sources` is the list asked for, joined by commas; `is_reprocess` when
+/// kept bytes are read instead of these.
 ///
 /// # Errors
 /// What the database says.
-pub fn begin(connection: &mut PgConnection, sources: &str, version: &str) -> QueryResult<i64> {
+pub fn begin(
+    connection: &mut PgConnection,
+    sources: &str,
+    version: &str,
+    is_reprocess: bool,
+) -> QueryResult<i64> {
     diesel::insert_into(etl_runs::table)
-        .values((etl_runs::source.eq(sources), etl_runs::program_version.eq(version)))
+        .values((
+            etl_runs::source.eq(sources),
+            etl_runs::program_version.eq(version),
+            etl_runs::is_reprocess.eq(is_reprocess),
+        ))
         .returning(etl_runs::run_id)
         .get_result(connection)
 }

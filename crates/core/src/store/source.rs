@@ -54,6 +54,19 @@ pub fn register_as(connection: &mut PgConnection, name: &str, kind: &str) -> Que
     find(connection, name)?.ok_or(diesel::result::Error::NotFound)
 }
 
+/// The time, UTC, before which observations of a source were removed because of their age; `None` when none ever were.
+///
+/// # Errors
+/// What the database says.
+pub fn pruned_before(connection: &mut PgConnection, name: &str) -> QueryResult<Option<DateTime<Utc>>> {
+    data_sources::table
+        .filter(data_sources::name.eq(name))
+        .select(data_sources::pruned_before)
+        .first(connection)
+        .optional()
+        .map(Option::flatten)
+}
+
 fn find(connection: &mut PgConnection, name: &str) -> QueryResult<Option<SourceKey>> {
     data_sources::table
         .filter(data_sources::name.eq(name))

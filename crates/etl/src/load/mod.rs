@@ -4,6 +4,7 @@
 mod bulk;
 mod directory;
 mod plan;
+mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +24,7 @@ use crate::failure::{FailureKind, SourceError};
 use crate::source::{Normalised, Provenance, RawBatch, Source};
 use directory::Directory;
 use plan::Plan;
+use standing::Standing;
 
 /// A batch that is ready to be written.
 pub(crate) struct Ready {
@@ -222,7 +224,11 @@ impl Loader {
             let keys: Vec<observation::Key> =
                 older.iter().map(|(_, row)| (row.coin_id, row.observed_at)).collect();
             let found = self.find_older(connection, &keys)?;
-            plan.compare_older(&mut self.directory, older, found);
+            let standing = match ready.raw.reread {
+                Some(reread) => Standing::of(connection, reread, &found)?,
+                None => Standing::default(),
+            };
+            plan.compare_older(&mut self.directory, older, found, &standing);
         }
         let outcome = plan.finish();
         let tally = Tally { rejected: ready.normalised.rejects.len() as i64, ..outcome.tally };

@@ -8,6 +8,7 @@ use kasparro_core::store::observation::{Key, Row, Stored};
 use kasparro_core::store::run::Tally;
 
 use super::directory::{Directory, Entry, Place};
+use super::standing::Standing;
 
 /// A batch between having been read and having been decided.
 pub(super) struct Plan<'r> {
@@ -154,17 +155,21 @@ impl<'r> Plan<'r> {
         (!taken.is_empty()).then_some(taken)
     }
 
-    /// Decides about rows that were taken, with the observations that exist under their keys.
+    /// Decides about rows that were taken, with the observations that exist under their keys, and with what stands against
+    /// them.
     pub(super) fn compare_older(
         &mut self,
         directory: &mut Directory,
         older: Vec<Older<'r>>,
         found: Vec<(Key, Stored)>,
+        standing: &Standing,
     ) {
         let found: HashMap<Key, Stored> = found.into_iter().collect();
         for (place, row) in older {
             match found.get(&(row.coin_id, row.observed_at)) {
+                None if standing.was_pruned(row.observed_at) => self.tally.unchanged += 1,
                 None => self.add(directory, place, row),
+                Some(stored) if standing.is_newer(stored) => self.tally.unchanged += 1,
                 Some(stored) if stored.label_id == row.label_id && stored.values == *row.values => {
                     self.tally.unchanged += 1;
                 }

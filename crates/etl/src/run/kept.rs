@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::vec;
 
+use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use kasparro_core::MarketRecord;
 use kasparro_core::store::batch::RawKey;
 use kasparro_core::store::kept::{self, Wanted};
-use kasparro_core::store::{checkpoint, csv_file};
+use kasparro_core::store::{checkpoint, csv_file, source};
 
 use crate::database;
-use crate::failure::SourceError;
+use crate::failure::{FailureKind, SourceError};
 use crate::load::Ready;
-use crate::source::{Extracted, Provenance, RawBatch};
+use crate::source::{Extracted, Provenance, RawBatch, Reread};
 use crate::sources::csv::{BEGINNING_BYTES, CsvMap, Layout, layout_of};
 
 /// Which kept bytes are read again.
@@ -25,14 +26,19 @@ pub(crate) enum Selection {
     These(BTreeMap<String, Vec<RawKey>>),
 }
 
-/// The batches of one source, in the order in which their bytes came.
+/// The batches of one source, in the order in which their bytes were published last.
 pub(super) struct Kept {
     connection: PgConnection,
+    source: String,
     keys: vec::IntoIter<RawKey>,
+    pruned_before: Option<DateTime<Utc>>,
+    /// What could not be read: one file does not stop the others.
+    failures: Vec<SourceError>,
     /// Where the source goes on; reading again does not move it.
     cursor: serde_json::Value,
     files: HashMap<i64, csv_file::FileState>,
-    layouts: HashMap<(i64, i32), Arc<Layout>>,
+    /// By the first chunk of the file.
+    layouts: HashMap<i64, Arc<Layout>>,
     /// What is declared about CSV files today.
     map: Arc<CsvMap>,
 }
@@ -51,18 +57,31 @@ impl Kept {
                 Selection::These(keys) => keys.get(source).cloned().unwrap_or_default(),
             };
             let point = checkpoint::find(&mut connection, source)?;
-            Ok((keys, point.map_or_else(|| serde_json::json!({}), |point| point.cursor)))
+            let cursor = point.map_or_else(|| serde_json::json!({}), |point| point.cursor);
+            Ok((keys, cursor, source::pruned_before(&mut connection, source)?))
         };
-        let (keys, cursor) = found().map_err(|error| database::failure(&error))?;
-        let (files, layouts) = (HashMap::new(), HashMap::new());
-        Ok(Self { connection, keys: keys.into_iter(), cursor, files, layouts, map })
+        let (keys, cursor, pruned_before) = found().map_err(|error| database::failure(&error))?;
+        Ok(Self {
+            connection,
+            source: source.to_owned(),
+            keys: keys.into_iter(),
+            pruned_before,
+            failures: Vec::new(),
+            cursor,
+            files: HashMap::new(),
+            layouts: HashMap::new(),
+            map,
+        })
     }
 
     fn read(&mut self, key: RawKey) -> Result<RawBatch, SourceError> {
-        match key {
+        let published = kept::publication(&mut self.connection, &self.source, key)
+            .map_err(|error| database::failure(&error))?;
+        let batch = match key {
             RawKey::Api(raw_id) => self.body(raw_id),
             RawKey::Csv(raw_id) => self.chunk(raw_id),
-        }
+        }?;
+        Ok(RawBatch { reread: Some(Reread { published, pruned_before: self.pruned_before }), ..batch })
     }
 
     fn body(&mut self, raw_id: i64) -> Result<RawBatch, SourceError> {
@@ -75,6 +94,7 @@ impl Kept {
             provenance: Provenance::Http { url: body.url, status, content_type: body.content_type },
             cursor: self.cursor.clone(),
             reached: None,
+            reread: None,
         })
     }
 
@@ -82,7 +102,7 @@ impl Kept {
         let failed = |error| database::failure(&error);
         let (chunk, bytes) = kept::chunk(&mut self.connection, raw_id).map_err(failed)?;
         let state = self.file(chunk.file_id).map_err(failed)?;
-        let layout = self.layout(&state.path, chunk.file_id, chunk.generation)?;
+        let layout = self.layout(&state.path, raw_id, &chunk)?;
         let mut fetched_at = chunk.fetched_at;
         if !layout.has_times() {
             // The rows are of the time at which the file was read first, which a later generation has overwritten.
@@ -101,6 +121,7 @@ impl Kept {
             },
             cursor: self.cursor.clone(),
             reached: None,
+            reread: None,
             bytes,
         })
     }
@@ -115,14 +136,18 @@ impl Kept {
         Ok(state)
     }
 
-    fn layout(&mut self, path: &str, file_id: i64, generation: i32) -> Result<Arc<Layout>, SourceError> {
-        if let Some(layout) = self.layouts.get(&(file_id, generation)) {
+    fn layout(&mut self, path: &str, raw_id: i64, chunk: &kept::Chunk) -> Result<Arc<Layout>, SourceError> {
+        let failed = |error| database::failure(&error);
+        let first = kept::first_chunk(&mut self.connection, raw_id, chunk).map_err(failed)?;
+        if let Some(layout) = first.and_then(|first| self.layouts.get(&first)) {
             return Ok(Arc::clone(layout));
         }
-        let beginning = kept::beginning(&mut self.connection, file_id, generation, BEGINNING_BYTES)
-            .map_err(|error| database::failure(&error))?;
+        let beginning = match first {
+            Some(first) => kept::beginning(&mut self.connection, first, BEGINNING_BYTES).map_err(failed)?,
+            None => Vec::new(),
+        };
         let layout = Arc::new(layout_of(path, &beginning, &self.map)?);
-        self.layouts.insert((file_id, generation), Arc::clone(&layout));
+        self.layouts.extend(first.map(|first| (first, Arc::clone(&layout))));
         Ok(layout)
     }
 }
@@ -131,8 +156,18 @@ impl Iterator for Kept {
     type Item = Result<Extracted, SourceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let key = self.keys.next()?;
-        Some(self.read(key).map(Extracted::Batch))
+        while let Some(key) = self.keys.next() {
+            match self.read(key) {
+                // The chunks of a file fail for the same reason.
+                Err(error) if error.kind == FailureKind::Refused => {
+                    if !self.failures.iter().any(|known| known.message == error.message) {
+                        self.failures.push(error);
+                    }
+                }
+                read => return Some(read.map(Extracted::Batch)),
+            }
+        }
+        SourceError::joined(std::mem::take(&mut self.failures)).map(Err)
     }
 }
 

@@ -139,7 +139,12 @@ impl Launch {
             for name in &settings.sources {
                 source::register(&mut control, name)?;
             }
-            let run_id = run::begin(&mut control, &settings.sources.join(","), env!("CARGO_PKG_VERSION"))?;
+            let run_id = run::begin(
+                &mut control,
+                &settings.sources.join(","),
+                env!("CARGO_PKG_VERSION"),
+                task.kept.is_some(),
+            )?;
             logging::set_run(run_id);
             Ok((clock, Some(run_id)))
         })();

@@ -208,6 +208,12 @@ impl Report {
         self.outcomes.iter().filter_map(|outcome| Some((outcome.name.as_str(), outcome.failure()?)))
     }
 
+    /// Whether nothing worse happened than that bytes were refused.
+    pub(super) fn only_refused(&self) -> bool {
+        let all_well = self.signal.is_none() && self.aborted.is_none();
+        all_well && self.failures().all(|(_, error)| error.kind == FailureKind::Refused)
+    }
+
     pub(super) fn success(&self) -> bool {
         let all_well = self.signal.is_none() && self.aborted.is_none() && self.unresolved.is_none();
         all_well && self.failures().next().is_none()

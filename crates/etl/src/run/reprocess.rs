@@ -10,6 +10,7 @@ use kasparro_core::store::source;
 use serde_json::json;
 
 use super::kept::Selection;
+use super::report::Report;
 use super::{Task, launch, listen, registration};
 use crate::cli::ReprocessArgs;
 use crate::commands::ready;
@@ -36,7 +37,8 @@ pub(crate) fn reprocess(mut settings: Settings, arguments: &ReprocessArgs, progr
         preview.print(started.elapsed(), false);
     }
     let changed = preview.changed();
-    let result = if arguments.dry_run || !preview.success() || changed.is_empty() {
+    // A file that cannot be read any more costs that file.
+    let result = if arguments.dry_run || !preview.only_refused() || changed.is_empty() {
         None
     } else {
         settings.sources = changed.keys().cloned().collect();
@@ -50,7 +52,8 @@ pub(crate) fn reprocess(mut settings: Settings, arguments: &ReprocessArgs, progr
     } else if let Some(report) = &result {
         report.print(started.elapsed(), false);
     }
-    result.as_ref().unwrap_or(&preview).exit_code()
+    let code = result.as_ref().map_or(0, Report::exit_code);
+    if code == 0 { preview.exit_code() } else { code }
 }
 
 /// Sets the sources, and says which bytes are meant.

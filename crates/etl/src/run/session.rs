@@ -394,7 +394,7 @@ fn rehearse(connection: &mut PgConnection, assignment: &Assignment) -> QueryResu
         .batch_execute("set local idle_in_transaction_session_timeout = 0; set local lock_timeout = '1s'")?;
     let name = &assignment.name;
     source::register(connection, name)?;
-    let run_id = run::begin(connection, name, env!("CARGO_PKG_VERSION"))?;
+    let run_id = run::begin(connection, name, env!("CARGO_PKG_VERSION"), assignment.kept.is_some())?;
     let taken = lease::acquire(connection, name, "a dry run", Some(run_id), assignment.settings.lease);
     if taken.as_ref().is_err_and(database::is_lock_timeout) {
         return Ok(None);

@@ -133,6 +133,9 @@ impl Assignment {
         }
         indexed?;
         match producer.join() {
+            Ok(()) if self.kept.is_none() && tally.extracted() > 0 && tally.rejected == tally.extracted() => {
+                Err(all_refused(&self.name, tally.extracted()))
+            }
             Ok(()) => Ok(Ended::Done),
             Err(_) => Err(SourceError::new(
                 FailureKind::Io,
@@ -203,6 +206,15 @@ impl Assignment {
             }
         }
     }
+}
+
+/// What was refused is on record; but a source of which nothing could be loaded has not been loaded.
+fn all_refused(source: &str, records: i64) -> SourceError {
+    let message = format!(
+        "every one of {records} record(s) was refused; `kasparro-etl rejects --source {source}` lists the reasons. The bytes are kept: \
+         `kasparro-etl reprocess --source {source}` reads them again, with what a CSV map (CSV_MAP) declares by then"
+    );
+    SourceError::new(FailureKind::Refused, message)
 }
 
 /// The ids of a batch; those of refused records too, as far as they can be read: what is refused is not missing.

@@ -46,6 +46,7 @@ pub(super) fn batch(answer: Answer, cursor: serde_json::Value) -> RawBatch {
         provenance: Provenance::Http { url, status, content_type },
         cursor,
         reached: None,
+        reread: None,
     }
 }
 

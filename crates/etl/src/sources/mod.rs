@@ -134,6 +134,7 @@ mod tests {
                         provenance: Provenance::Http { url: String::new(), status: 200, content_type: None },
                         cursor: serde_json::Value::Null,
                         reached: None,
+                        reread: None,
                     };
                     source.normalise(&batch).unwrap().records.pop().unwrap()
                 };

@@ -18,6 +18,7 @@ mod prune;
 mod recorded;
 mod reports;
 mod reprocess;
+mod reprocess_order;
 mod support;
 mod tape;
 mod upstream;

@@ -54,7 +54,20 @@ const NAMES: [(Role, &[&str]); 14] = [
         ],
     ),
     (Role::Symbol, &["symbol", "ticker", "coinsymbol", "cryptosymbol", "tickersymbol"]),
-    (Role::Currency, &["currency", "vscurrency", "quotecurrency", "pricecurrency", "quote", "convert"]),
+    (
+        Role::Currency,
+        &[
+            "currency",
+            "vscurrency",
+            "quotecurrency",
+            "pricecurrency",
+            "quoteasset",
+            "quotecoin",
+            "quotesymbol",
+            "quote",
+            "convert",
+        ],
+    ),
     (
         Role::Price,
         &[
@@ -69,7 +82,9 @@ const NAMES: [(Role, &[&str]); 14] = [
             "close",
             "closeprice",
             "closingprice",
+            "closingpriceusd",
             "lastprice",
+            "prices",
         ],
     ),
     (
@@ -81,6 +96,8 @@ const NAMES: [(Role, &[&str]); 14] = [
             "currentmarketcap",
             "marketcap",
             "marketcapitalization",
+            "marketcaps",
+            "capmrktcurusd",
             "mktcap",
             "mcap",
             "market",
@@ -100,6 +117,7 @@ const NAMES: [(Role, &[&str]); 14] = [
             "vol24h",
             "24hvol",
             "totalvolume",
+            "totalvolumes",
             "totalvol",
             "volume24",
             "volume",
@@ -144,10 +162,18 @@ const NAMES: [(Role, &[&str]); 14] = [
             "lastupdated",
             "lastupdatedat",
             "lastupdate",
+            "lastupdatedutc",
             "quotesusdlastupdated",
             "quoteusdlastupdated",
             "updatedat",
             "observedat",
+            "recordedat",
+            "fetchedat",
+            "scrapedat",
+            "collectedat",
+            "snapshotat",
+            "snapshottime",
+            "snapshotdate",
             "timestamp",
             "snappedat",
             "datetime",
@@ -161,6 +187,9 @@ const NAMES: [(Role, &[&str]); 14] = [
             "timeutc",
             "datetimeutc",
             "timestamputc",
+            "closetime",
+            "timeclose",
+            "opentime",
         ],
     ),
     (Role::TimeOfDay, &["timeofday", "time", "timeutc", "hour", "clock"]),
@@ -180,7 +209,9 @@ impl Columns {
         let mut found = Vec::new();
         for (index, cell) in header.iter().enumerate() {
             let key = key(cell);
-            for (role, names) in NAMES {
+            // A document store's name for its own keys.
+            let is_of_store = trim(cell) == "_id";
+            for (role, names) in NAMES.into_iter().filter(|(role, _)| !is_of_store || *role != Role::Id) {
                 found.extend(
                     names.iter().position(|name| *name == key).map(|priority| (role, priority, index)),
                 );
@@ -215,6 +246,11 @@ impl Columns {
         self.found.iter().filter(move |(role, ..)| *role == wanted).map(|(.., index)| *index)
     }
 
+    /// Whether a column may have any role.
+    pub(super) fn is_known(&self, column: usize) -> bool {
+        self.found.iter().any(|(.., index)| *index == column)
+    }
+
     /// Whether there is what no file can do without: a coin and a price.
     pub(super) fn suffice(&self) -> bool {
         self.has_coin() && self.of_role(Role::Price).next().is_some()
@@ -238,9 +274,15 @@ impl Columns {
 /// A name of a column without case, blanks and the punctuation that people vary. Other signs stay: `Price (€)`
 /// is no price in dollars.
 fn key(name: &str) -> String {
-    const VARIES: &str = "_-.()[]/:$\"'";
+    const VARIES: &str = "_-.()[]/:$*\"'";
     let kept = trim(name).chars().filter(|c| !c.is_whitespace() && !VARIES.contains(*c) && *c != '\u{feff}');
     kept.flat_map(char::to_lowercase).collect()
+}
+
+/// Whether there are columns of candles beside the closing price: open, high and low.
+pub(super) fn are_candles(header: &[String]) -> bool {
+    let keys: Vec<String> = header.iter().map(|cell| key(cell)).collect();
+    ["open", "high", "low"].iter().all(|word| keys.iter().any(|key| key.starts_with(word)))
 }
 
 /// Whether the name itself says that the numbers are per cent; else they must show a `%`.
@@ -309,6 +351,7 @@ mod tests {
         // As in our own exports, where the id is that of the observation.
         assert_eq!(first("id,crypto_id", Role::Id), Some(1));
         assert_eq!(first("date,last_updated", Role::Time), Some(1));
+        assert_eq!(first("_id,name", Role::Id), None);
         assert_eq!(first("total_vol,vol_24h", Role::Volume), Some(1));
     }
 

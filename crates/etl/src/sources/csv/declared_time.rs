@@ -3,8 +3,8 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use chrono::format::{Item, StrftimeItems};
-use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+use chrono::format::{Fixed, Item, Numeric, Parsed, StrftimeItems};
+use chrono::{DateTime, FixedOffset, NaiveTime, TimeZone, Utc};
 
 use super::time::to_micros;
 
@@ -25,8 +25,8 @@ enum Form {
 }
 
 impl DeclaredTime {
-    /// A form by its name (`epoch_seconds`, `epoch_millis`, `epoch_micros`) or as a pattern of `strftime`; times without
-    /// an offset are `offset` (such as `+02:00`) from UTC, else in UTC.
+    /// A form by its name (`epoch_seconds`, `epoch_millis`, `epoch_micros`, `epoch_nanos`) or as a pattern of `strftime`;
+    /// times without an offset are `offset` (such as `+02:00`) from UTC, else in UTC.
     ///
     /// # Errors
     /// A sentence when one of the two is not understood.
@@ -35,10 +35,15 @@ impl DeclaredTime {
             "epoch_seconds" => Form::Epoch { per_second: 1 },
             "epoch_millis" => Form::Epoch { per_second: 1_000 },
             "epoch_micros" => Form::Epoch { per_second: 1_000_000 },
-            pattern if is_pattern(pattern) => Form::Pattern(pattern.into()),
+            "epoch_nanos" => Form::Epoch { per_second: 1_000_000_000 },
+            pattern if is_pattern(pattern) => {
+                tells_a_time(pattern)?;
+                Form::Pattern(pattern.into())
+            }
             other => {
                 return Err(format!(
-                    "{other:?} is neither epoch_seconds, epoch_millis or epoch_micros nor a pattern such as \"%d.%m.%Y %H:%M\""
+                    "{other:?} is neither epoch_seconds, epoch_millis, epoch_micros or epoch_nanos nor a pattern such as \
+                     \"%d.%m.%Y %H:%M\""
                 ));
             }
         };
@@ -52,20 +57,9 @@ impl DeclaredTime {
 
     /// Whether a cell names a day only.
     pub(super) fn is_day(&self) -> bool {
-        let is_of_day = |item: Item<'_>| {
-            use chrono::format::Fixed::{LongMonthName, LongWeekdayName, ShortMonthName, ShortWeekdayName};
-            use chrono::format::Numeric::{Day, Month, Ordinal, Year, YearMod100};
-            match item {
-                Item::Numeric(part, _) => matches!(part, Year | YearMod100 | Month | Day | Ordinal),
-                Item::Fixed(part) => {
-                    matches!(part, LongWeekdayName | ShortWeekdayName | LongMonthName | ShortMonthName)
-                }
-                _ => true,
-            }
-        };
         match &self.form {
             Form::Epoch { .. } => false,
-            Form::Pattern(pattern) => StrftimeItems::new(pattern).all(is_of_day),
+            Form::Pattern(pattern) => names_a_day_only(pattern),
         }
     }
 
@@ -73,21 +67,83 @@ impl DeclaredTime {
     pub(super) fn read(&self, text: &str) -> Option<DateTime<Utc>> {
         let time = match &self.form {
             Form::Epoch { per_second } => epoch(text, *per_second)?,
-            Form::Pattern(pattern) => self.by_pattern(text, pattern)?,
+            Form::Pattern(pattern) => by_pattern(text, pattern, self.offset_seconds)?,
         };
         Some(to_micros(time))
     }
+}
 
-    fn by_pattern(&self, text: &str, pattern: &str) -> Option<DateTime<Utc>> {
-        if let Ok(time) = DateTime::parse_from_str(text, pattern) {
-            return Some(time.to_utc());
+/// Reads a time; `offset_seconds` east of UTC unless it says so itself. A day stands for its beginning, an hour too.
+fn by_pattern(text: &str, pattern: &str, offset_seconds: i32) -> Option<DateTime<Utc>> {
+    let mut parsed = Parsed::new();
+    chrono::format::parse(&mut parsed, text, StrftimeItems::new(pattern)).ok()?;
+    let offset = parsed.offset().unwrap_or(offset_seconds);
+    let local = if names_a_day_only(pattern) {
+        parsed.to_naive_date().ok()?.and_time(NaiveTime::MIN)
+    } else {
+        if parsed.minute().is_none() && parsed.timestamp().is_none() {
+            parsed.set_minute(0).ok()?;
         }
-        let local = NaiveDateTime::parse_from_str(text, pattern)
-            .or_else(|_| NaiveDate::parse_from_str(text, pattern).map(|day| day.and_time(NaiveTime::MIN)))
-            .ok()?;
-        let offset = FixedOffset::east_opt(self.offset_seconds)?;
-        local.and_local_timezone(offset).single().map(|time| time.to_utc())
+        parsed.to_naive_datetime_with_offset(offset).ok()?
+    };
+    FixedOffset::east_opt(offset)?.from_local_datetime(&local).single().map(|time| time.to_utc())
+}
+
+fn names_a_day_only(pattern: &str) -> bool {
+    let is_of_day = |item: Item<'_>| {
+        use Fixed::{LongMonthName, LongWeekdayName, ShortMonthName, ShortWeekdayName};
+        use Numeric::{Day, Month, Ordinal, Year, YearMod100};
+        match item {
+            Item::Numeric(part, _) => matches!(part, Year | YearMod100 | Month | Day | Ordinal),
+            Item::Fixed(part) => {
+                let is_word =
+                    matches!(part, LongWeekdayName | ShortWeekdayName | LongMonthName | ShortMonthName);
+                is_word || is_offset(&part)
+            }
+            _ => true,
+        }
+    };
+    StrftimeItems::new(pattern).all(is_of_day)
+}
+
+fn is_offset(part: &Fixed) -> bool {
+    use Fixed::{
+        TimezoneOffset, TimezoneOffsetColon, TimezoneOffsetColonZ, TimezoneOffsetDoubleColon,
+        TimezoneOffsetTripleColon, TimezoneOffsetZ,
+    };
+    matches!(
+        part,
+        TimezoneOffset
+            | TimezoneOffsetColon
+            | TimezoneOffsetColonZ
+            | TimezoneOffsetDoubleColon
+            | TimezoneOffsetTripleColon
+            | TimezoneOffsetZ
+    )
+}
+
+/// Whether what is written by the pattern can be read by it: the afternoon of a day after the twelfth.
+///
+/// # Errors
+/// A sentence when it cannot.
+fn tells_a_time(pattern: &str) -> Result<(), String> {
+    if StrftimeItems::new(pattern).any(|item| matches!(item, Item::Fixed(Fixed::TimezoneName))) {
+        return Err(format!(
+            "{pattern:?} has a %Z, and names of zones are ambiguous; write the zone as it stands in the file and say what it \
+             means, such as time_format = \"%Y-%m-%d %H:%M EST\", time_offset = \"-05:00\""
+        ));
     }
+    // 2021-12-27 13:00:00
+    const AFTERNOON: i64 = 1_640_610_000;
+    let time = DateTime::from_timestamp(AFTERNOON, 0).map(|time| time.fixed_offset());
+    let shown = time.map(|time| time.format(pattern).to_string()).unwrap_or_default();
+    let wanted = if names_a_day_only(pattern) { AFTERNOON - AFTERNOON % 86_400 } else { AFTERNOON };
+    if by_pattern(&shown, pattern, 0).is_some_and(|read| read.timestamp() == wanted) {
+        return Ok(());
+    }
+    Err(format!(
+        "by {pattern:?} no time can be told: it needs a year, a month and a day, and with an hour of twelve (%I) AM or PM (%p)"
+    ))
 }
 
 /// A whole count; spreadsheets append `.0`.
@@ -96,7 +152,8 @@ fn epoch(text: &str, per_second: i64) -> Option<DateTime<Utc>> {
         .split_once('.')
         .map_or(Some(text), |(whole, rest)| rest.bytes().all(|digit| digit == b'0').then_some(whole))?;
     let count: i64 = whole.parse().ok()?;
-    DateTime::from_timestamp_micros(count.checked_mul(1_000_000 / per_second)?)
+    let part = u32::try_from(count.rem_euclid(per_second) * (1_000_000_000 / per_second)).ok()?;
+    DateTime::from_timestamp(count.div_euclid(per_second), part)
 }
 
 fn is_pattern(text: &str) -> bool {
@@ -121,6 +178,13 @@ mod tests {
             ("epoch_seconds", None, "1640563200.0", "2021-12-27T00:00:00+00:00"),
             ("epoch_millis", None, "1640563200000", "2021-12-27T00:00:00+00:00"),
             ("epoch_micros", None, "1640563200000001", "2021-12-27T00:00:00.000001+00:00"),
+            ("epoch_nanos", None, "1640563200000001999", "2021-12-27T00:00:00.000001+00:00"),
+            ("%s", None, "1640563200", "2021-12-27T00:00:00+00:00"),
+            ("%Y-%m-%d %H", None, "2020-05-12 13", "2020-05-12T13:00:00+00:00"),
+            ("%Y-%m-%d %I-%p", None, "2020-05-12 02-PM", "2020-05-12T14:00:00+00:00"),
+            ("%Y%m%d%H", Some("+02:00"), "2021070612", "2021-07-06T10:00:00+00:00"),
+            ("%Y-%m-%d %z", None, "2020-05-12 +0200", "2020-05-11T22:00:00+00:00"),
+            ("%Y-%m-%d %H:%M EST", Some("-05:00"), "2020-05-12 13:00 EST", "2020-05-12T18:00:00+00:00"),
             ("%d/%m/%Y", None, "03/04/2018", "2018-04-03T00:00:00+00:00"),
             ("%m/%d/%y", None, "1/13/17", "2017-01-13T00:00:00+00:00"),
             ("%d.%m.%Y %H:%M", Some("+02:00"), "27.12.2021 01:30", "2021-12-26T23:30:00+00:00"),
@@ -143,8 +207,16 @@ mod tests {
 
     #[test]
     fn what_is_no_form_is_refused() {
-        for (format, offset) in [("%Q", None), ("yyyy-mm-dd", None), ("", None), ("%Y-%m-%d", Some("Berlin"))]
-        {
+        for (format, offset) in [
+            ("%Q", None),
+            ("yyyy-mm-dd", None),
+            ("", None),
+            ("%Y-%m-%d", Some("Berlin")),
+            ("%Y-%m-%d %H:%M:%S %Z", None),
+            ("%d.%m.%Y %I:%M", None),
+            ("%H:%M", None),
+            ("%m/%d", None),
+        ] {
             assert!(DeclaredTime::new(format, offset).is_err(), "{format:?} {offset:?}");
         }
     }

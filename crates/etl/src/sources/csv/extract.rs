@@ -1,7 +1,7 @@
 //! Goes through the files: what one of them lacks does not stop the others.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::vec;
 
 use kasparro_core::store::csv_file::FileState;
@@ -23,7 +23,12 @@ pub(super) struct Extractor<'s> {
 
 impl<'s> Extractor<'s> {
     pub(super) fn new(paths: &[PathBuf], known: &'s [FileState], plan: Plan) -> Self {
-        let files = paths::files(paths).into_iter();
+        let files = paths::files(paths);
+        let found: Vec<&Path> = files.iter().flatten().map(PathBuf::as_path).collect();
+        for pattern in plan.map.for_none_of(&found) {
+            log::warn!("the CSV map has a section for {pattern:?}, and no file is of that name");
+        }
+        let files = files.into_iter();
         let known = known.iter().map(|state| (state.path.as_str(), state)).collect();
         Self { plan, files, known, current: None, failures: Vec::new(), done: false }
     }
@@ -68,16 +73,6 @@ impl Iterator for Extractor<'_> {
                 Err(error) => self.failures.push(error),
             }
         }
-        joined(std::mem::take(&mut self.failures)).map(Err)
+        SourceError::joined(std::mem::take(&mut self.failures)).map(Err)
     }
-}
-
-/// One failure that names all; its kind is that of the first.
-fn joined(mut failures: Vec<SourceError>) -> Option<SourceError> {
-    if failures.len() < 2 {
-        return failures.pop();
-    }
-    let kind = failures.first()?.kind;
-    let messages: Vec<&str> = failures.iter().map(|failure| failure.message.as_str()).collect();
-    Some(SourceError::new(kind, format!("{} files failed: {}", messages.len(), messages.join("; "))))
 }

@@ -182,6 +182,7 @@ impl FileReader {
             cursor: json!({ "file": state.path, "line": state.read_lines, "byte": state.read_bytes }),
             fetched_at: self.fetched_at,
             reached: Some(Reached { done: first_byte + chunk.bytes.len() as u64, of: self.text.size }),
+            reread: None,
             provenance: Provenance::File {
                 lines: (first_line, last_line),
                 bytes: (first_byte, first_byte + chunk.bytes.len() as u64),

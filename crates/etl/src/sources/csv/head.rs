@@ -6,7 +6,7 @@ use kasparro_core::Decimal;
 use super::coin::NO_COIN;
 use super::columns::Columns;
 use super::map::Declared;
-use super::records::{BOM, Records, is_blank, trim};
+use super::records::{BOM, Records, content, is_blank, trim};
 use super::scanner::{Scanner, line_ends};
 
 /// How much of a file is looked at before its layout is settled.
@@ -14,8 +14,8 @@ pub(super) const HEAD_BYTES: usize = 1024 * 1024;
 
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
-/// Lines of a single cell that may stand above the header, such as the address of the publisher.
-const MOST_TITLES: usize = 3;
+/// Lines of a single cell, or of a comment, that may stand above the header, such as the address of the publisher.
+const MOST_TITLES: usize = 8;
 
 /// What the beginning of a file shows.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Row {
     /// The trimmed text of a cell; empty when there is none.
     pub(super) fn cell(&self, column: usize) -> &str {
         let text = self.cells.get(column).and_then(|cell| std::str::from_utf8(cell).ok());
-        text.map_or("", trim)
+        text.map_or("", content)
     }
 }
 
@@ -80,8 +80,27 @@ fn check_encoding(bytes: &[u8]) -> Result<(), String> {
     if bytes.is_empty() {
         return Err("it is empty: there is not even a header".to_owned());
     }
-    if begins(b"PK\x03\x04") {
-        return Err("it is a ZIP archive or a spreadsheet; unpack it, or save it as CSV (UTF-8)".to_owned());
+    const NO_TEXT: [(&[u8], &str); 7] = [
+        (b"PK\x03\x04", "a ZIP archive or a spreadsheet; unpack it, or save it as CSV (UTF-8)"),
+        (b"\xD0\xCF\x11\xE0", "a spreadsheet (.xls); save it as CSV (UTF-8)"),
+        (b"BZh", "packed by bzip2; unpack it, or pack it by gzip"),
+        (b"\xFD7zXZ\0", "packed by xz; unpack it, or pack it by gzip"),
+        (b"\x28\xB5\x2F\xFD", "packed by zstd; unpack it, or pack it by gzip"),
+        (b"PAR1", "a Parquet file; convert it to CSV"),
+        (b"SQLite format 3", "an SQLite database; export its table as CSV"),
+    ];
+    if let Some((_, what)) = NO_TEXT.iter().find(|(magic, _)| begins(magic)) {
+        return Err(format!("it is {what}"));
+    }
+    const NO_TABLE: [(&str, &str); 4] = [
+        ("<", "an HTML or XML document"),
+        ("{", "JSON"),
+        ("[", "JSON"),
+        ("version https://git-lfs", "a pointer of Git LFS, not the file"),
+    ];
+    let text = bytes.strip_prefix(BOM).unwrap_or(bytes).trim_ascii_start();
+    if let Some((_, what)) = NO_TABLE.iter().find(|(sign, _)| text.starts_with(sign.as_bytes())) {
+        return Err(format!("it is {what}; give a CSV file: a header, and a row for each price"));
     }
     let start = &bytes[..bytes.len().min(512)];
     let nuls = |parity: usize| start.iter().skip(parity).step_by(2).filter(|byte| **byte == 0).count();
@@ -113,7 +132,7 @@ fn choose_header(bytes: &[u8], declared: &Declared) -> Result<Reading, String> {
     let mut missing = None;
     for skip in skips {
         let readings = readings(bytes, declared, &delimiters, skip)?;
-        let titles_only = readings.iter().all(|reading| reading.header.len() == 1);
+        let titles_only = readings.iter().all(|reading| is_title(&reading.header));
         match plausible(readings)? {
             Ok(reading) => return Ok(reading),
             Err(what) => _ = missing.get_or_insert(what),
@@ -123,6 +142,11 @@ fn choose_header(bytes: &[u8], declared: &Declared) -> Result<Reading, String> {
         }
     }
     Err(missing.unwrap_or_default())
+}
+
+/// Whether a line above the header is meant for people.
+fn is_title(cells: &[String]) -> bool {
+    cells.iter().filter(|cell| !cell.is_empty()).count() < 2 || cells[0].starts_with('#')
 }
 
 /// The delimiter that a first line like `sep=;` names, which spreadsheets write for one another.
@@ -229,7 +253,10 @@ fn what_is_missing(header: &[String], columns: &Columns) -> String {
     } else {
         NO_COIN
     };
-    format!("it has {missing}; its columns are {}", listed(header))
+    format!(
+        "it has {missing}; its columns are {} (if that is no header, say in the CSV map how many lines stand above it: skip_lines = 1)",
+        listed(header)
+    )
 }
 
 /// The names of the columns, for people: not more than fit, and nothing that a terminal would obey.
@@ -291,6 +318,9 @@ mod tests {
             ("coin,\tprice\nBitcoin,\t$1,\n", b','),
             ("sep=;\nid;price\na;1\n", b';'),
             ("\"sep=,\"\r\nPrices of today\r\nid,price\r\na,1\r\n", b','),
+            ("# Source: example.com, 2024-01-01\n# one, two\nid,price\na,1\n", b','),
+            ("Prices,,\n,,\nof today\nand\nyesterday\nid,price,\na,1,\n", b','),
+            ("#,id,price\n1,a,1\n", b','),
         ] {
             let head = read(text.as_bytes(), true).unwrap();
             assert_eq!(head.delimiter, delimiter, "{text}");
@@ -313,6 +343,9 @@ mod tests {
         assert!(refusal(b"").contains("empty"));
         assert!(refusal(b"\n\n").contains("blank lines"));
         assert!(refusal(b"PK\x03\x04....").contains("spreadsheet"));
+        assert!(refusal(b"\xD0\xCF\x11\xE0....").contains(".xls"));
+        assert!(refusal(b"\xEF\xBB\xBF <!doctype html>\n").contains("HTML"));
+        assert!(refusal(b"[\n {\"id\": \"bitcoin\", \"price\": 1}\n]").contains("JSON"));
         assert!(refusal(b"i\0d\0,\0p\0r\0i\0c\0e\0\n\0").contains("UTF-16"));
         assert!(refusal(b"id,price,caf\xE9\n").contains("UTF-8"));
     }

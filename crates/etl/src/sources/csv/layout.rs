@@ -4,7 +4,7 @@ use super::coin::CoinColumns;
 use super::columns::{Role, says_percent};
 use super::head::Head;
 use super::map::{ChangeUnit, Declared};
-use super::number::{Notation, Shape, Style, shape, shape_in};
+use super::number::{Notation, Shape, Style, is_one_group, shape, shape_in};
 use super::time_column::TimeColumn;
 
 /// How the rows of a file are to be read.
@@ -120,9 +120,13 @@ impl Looks {
         if self.habit(self.percent) {
             Some("holds percentages")
         } else if self.habit(self.suffixed) {
-            Some("holds numbers that are rounded for display, such as 1.2 Million")
+            Some(
+                "holds numbers with words, such as 1.2 Million, which are rounded for display or of another unit",
+            )
         } else if self.numbers * 2 < self.filled {
-            Some("holds no numbers")
+            Some(
+                "holds no numbers (if they are written in another way, declare it in a CSV map: decimal, group)",
+            )
         } else {
             None
         }
@@ -166,7 +170,7 @@ fn choose_price(
             warnings.extend(refused);
             return Ok(column);
         }
-        let reason = looks.no_amounts().unwrap_or("holds no numbers");
+        let reason = looks.no_amounts().unwrap_or("holds few numbers");
         refused.get_or_insert_with(|| {
             format!("the column {:?} {reason}, not prices in US dollars", head.header[column])
         });
@@ -201,6 +205,7 @@ fn find_style(head: &Head, figures: &Figures) -> Result<Style, String> {
         [Some(price), rank, market_cap, volume, change, circulating_supply, total_supply, max_supply];
     let mut style = Style::default();
     let (mut decimal_comma, mut both) = (None, None);
+    let mut points = Points::default();
     for row in &head.rows {
         for cell in columns.iter().flatten().map(|column| row.cell(*column)) {
             match shape(cell.trim_end_matches('%')) {
@@ -208,6 +213,7 @@ fn find_style(head: &Head, figures: &Figures) -> Result<Style, String> {
                 Shape::PointGroups => style.point_groups = true,
                 Shape::DecimalComma => _ = decimal_comma.get_or_insert((row.line, cell)),
                 Shape::GroupsAndDecimalComma => _ = both.get_or_insert((row.line, cell)),
+                Shape::Number => points.add(row.line, cell),
                 _ => {}
             }
         }
@@ -218,7 +224,34 @@ fn find_style(head: &Head, figures: &Figures) -> Result<Style, String> {
             "line {line} holds {cell:?}, which seems to have a decimal comma; declare it in a CSV map (CSV_MAP): decimal = \",\", or \
              convert the numbers to the form 1234.56"
         )),
-        None => Ok(style),
+        None => points.doubt().filter(|_| head.delimiter == b';').map_or(Ok(style), Err),
+    }
+}
+
+/// Numbers with a point, of a file that is separated as where the comma is decimal.
+#[derive(Default)]
+struct Points<'h> {
+    /// The first one that may be in groups: `45.123`.
+    groups: Option<(u64, &'h str)>,
+    /// Whether one of them can only be a decimal number.
+    decimal: bool,
+}
+
+impl<'h> Points<'h> {
+    fn add(&mut self, line: u64, cell: &'h str) {
+        if is_one_group(cell, '.') {
+            self.groups.get_or_insert((line, cell));
+        } else {
+            self.decimal |= cell.contains('.');
+        }
+    }
+
+    fn doubt(&self) -> Option<String> {
+        let (line, cell) = self.groups.filter(|_| !self.decimal)?;
+        Some(format!(
+            "line {line} holds {cell:?}, which may be a decimal number or one in groups of three digits, as all with a point may; \
+             declare in a CSV map (CSV_MAP) which it is: decimal = \".\" or decimal = \",\""
+        ))
     }
 }
 
@@ -252,7 +285,13 @@ mod tests {
             layout("id,name,price_usd,market_cap_usd,volume_24h_usd\nbitcoin,Bitcoin,1.5,2,3\n").unwrap();
         assert_eq!(
             layout.coin,
-            CoinColumns { id: Some(0), name: Some(1), symbol: None, given: GivenCoin::default() }
+            CoinColumns {
+                id: Some(0),
+                name: Some(1),
+                symbol: None,
+                pairs: false,
+                given: GivenCoin::default()
+            }
         );
         assert_eq!(
             (layout.figures.price, layout.figures.market_cap, layout.figures.volume),
@@ -317,6 +356,14 @@ mod tests {
         assert!(layout("id;price;24h %\na;1;1,5%\n").unwrap_err().contains("1,5%"));
         assert!(layout("id,price\na,\"1,234.50\"\nb,\"1,5\"\n").unwrap().style.comma_groups);
         assert!(layout("id,price\na,\"1,234.50\"\nb,\"1.234,50\"\n").is_err());
+    }
+
+    #[test]
+    fn a_point_is_in_doubt_where_the_comma_may_be_decimal() {
+        let refusal = layout("id;price;market cap\na;45.123;850.123\n").unwrap_err();
+        assert!(refusal.contains("45.123") && refusal.contains("decimal"), "{refusal}");
+        assert!(layout("id;price;market cap\na;45.123;850.12\n").is_ok());
+        assert!(layout("id,price\na,45.123\n").is_ok());
     }
 
     #[test]

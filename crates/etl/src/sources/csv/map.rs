@@ -116,11 +116,10 @@ impl CsvMap {
     /// The declaration for a file: `path` is a pattern for its whole path or its name.
     pub(super) fn of(&self, path: &Path) -> Cow<'_, Declared> {
         let name = path.file_name().map(Path::new);
-        let declared = self.0.iter().find(|declared| {
-            declared.pattern.as_ref().is_none_or(|pattern| {
-                pattern.matches_path(path) || name.is_some_and(|name| pattern.matches_path(name))
-            })
-        });
+        let declared = self
+            .0
+            .iter()
+            .find(|declared| declared.pattern.as_ref().is_none_or(|pattern| fits(pattern, path)));
         match declared {
             None => Cow::Owned(Declared::default()),
             Some(declared) if declared.coin.is_in_name() => {
@@ -130,6 +129,20 @@ impl CsvMap {
             Some(declared) => Cow::Borrowed(declared),
         }
     }
+}
+
+impl CsvMap {
+    /// The patterns that are for none of these files.
+    pub(super) fn for_none_of(&self, files: &[&Path]) -> Vec<&str> {
+        let patterns = self.0.iter().filter_map(|declared| declared.pattern.as_ref());
+        let unused = patterns.filter(|pattern| !files.iter().any(|file| fits(pattern, file)));
+        unused.map(glob::Pattern::as_str).collect()
+    }
+}
+
+fn fits(pattern: &glob::Pattern, path: &Path) -> bool {
+    let name = path.file_name().map(Path::new);
+    pattern.matches_path(path) || name.is_some_and(|name| pattern.matches_path(name))
 }
 
 impl FromStr for CsvMap {
@@ -159,7 +172,7 @@ struct Check<'p> {
 
 impl Check<'_> {
     fn declared(&mut self, section: Section) -> Declared {
-        let pattern = section.path.as_deref().map(glob::Pattern::new);
+        let pattern = section.path.as_deref().map(pattern_of);
         let encoding = section.encoding.as_deref();
         let delimiter = section.delimiter.as_deref();
         self.star(&section);
@@ -214,6 +227,7 @@ impl Check<'_> {
                     '.'
                 }
             }
+            Some("’") => '\'',
             Some("," | "." | " " | "'" | "_") if group != Some(decimal.encode_utf8(&mut [0; 4])) => {
                 group.and_then(|group| group.chars().next()).unwrap_or(' ')
             }
@@ -237,6 +251,13 @@ impl Check<'_> {
             (Some(format), offset) => self.checked("time_format", Some(DeclaredTime::new(format, offset))),
         }
     }
+}
+
+/// A path that begins nowhere is that of a file wherever it is.
+fn pattern_of(path: &str) -> Result<glob::Pattern, glob::PatternError> {
+    let path = path.strip_prefix("./").unwrap_or(path);
+    let is_anywhere = path.contains('/') && !path.starts_with(['/', '*']);
+    if is_anywhere { glob::Pattern::new(&format!("**/{path}")) } else { glob::Pattern::new(path) }
 }
 
 fn encoding_of(label: &str) -> Result<&'static Encoding, String> {
@@ -284,6 +305,10 @@ mod tests {
                 .unwrap();
         let coin = map.of(Path::new("prices/BTC-USD.csv")).coin.clone();
         assert_eq!((coin.symbol.as_deref(), coin.name.as_deref(), coin.id), (Some("BTC"), Some("Any"), None));
+        assert_eq!(map.of(Path::new("/data/prices/ETH-USD.csv")).coin.symbol.as_deref(), Some("ETH"));
+        assert!(!map.of(Path::new("/data/ETH-USD.csv")).coin.is_some());
+        assert!(map.for_none_of(&[Path::new("/data/prices/ETH-USD.csv")]).is_empty());
+        assert_eq!(map.for_none_of(&[Path::new("/data/ETH-USD.csv")]), ["**/prices/*-USD.csv"]);
         for path in ["", "path = \"BTC.csv\"\n", "path = \"*_*.csv\"\n", "path = \"?*.csv\"\n"] {
             let said = problems(&format!("[[file]]\n{path}[file.coin]\nid = \"*\"\n"));
             assert!(said.contains("one *"), "{path}{said}");

@@ -23,7 +23,7 @@ pub(super) struct Style {
 pub(super) struct Notation {
     /// In front of the fraction.
     pub(super) decimal: char,
-    /// Between groups of digits; a blank stands for blanks of any kind.
+    /// Between groups of digits; a blank stands for blanks of any kind, an apostrophe for the typographic one too.
     pub(super) group: char,
 }
 
@@ -34,7 +34,12 @@ impl Notation {
             Some((whole, fraction)) => (whole, Some(fraction)),
             None => (digits, None),
         };
-        let unify = |c: char| if self.group == ' ' && c.is_whitespace() { ' ' } else { c };
+        let unify = |c: char| match self.group {
+            ' ' if c.is_whitespace() => ' ',
+            // Swiss spreadsheets write either.
+            '\'' if c == '’' => '\'',
+            _ => c,
+        };
         let whole: String = whole.chars().map(unify).collect();
         if whole.contains(self.group) && !is_grouped(&whole, self.group) {
             return None;
@@ -106,9 +111,18 @@ impl Number {
 
 /// Whether the cell says that a value is not known. Zero is not among these.
 pub(super) fn is_absent(text: &str) -> bool {
-    const WORDS: [&str; 11] = ["", "-", "--", "–", "—", "?", "∞", "n/a", "na", "nan", "null"];
-    text.len() <= 4
-        && (WORDS.iter().any(|word| word.eq_ignore_ascii_case(text)) || text.eq_ignore_ascii_case("none"))
+    const WORDS: [&str; 16] = [
+        "", "-", "--", "–", "—", "?", "∞", "n/a", "#n/a", "n.a.", "na", "nan", "null", "none", "inf",
+        "infinity",
+    ];
+    let is_digit = text.as_bytes().first().is_some_and(u8::is_ascii_digit);
+    !is_digit && text.len() <= 8 && WORDS.iter().any(|word| word.eq_ignore_ascii_case(text))
+}
+
+/// Whether the cell says that there is no text. Words that may be the name of a coin are not among these.
+pub(super) fn is_no_text(text: &str) -> bool {
+    const WORDS: [&str; 10] = ["", "-", "--", "–", "—", "?", "n/a", "#n/a", "nan", "null"];
+    text.len() <= 4 && WORDS.iter().any(|word| word.eq_ignore_ascii_case(text))
 }
 
 /// Whether there is a minus, and the digits without sign, currency and per cent; `None` when there is no number.
@@ -126,7 +140,7 @@ fn bare(text: &str, unit: Unit) -> Result<Option<(bool, &str)>, NumberError> {
     }
     let outer = if in_brackets { Some('-') } else { sign };
     let in_dollars = match unit {
-        Unit::Amount => rest.strip_prefix("US$").or_else(|| rest.strip_prefix('$')),
+        Unit::Amount => without_dollar(rest),
         Unit::Percent => None,
     };
     let rest = in_dollars.map_or(rest, trim);
@@ -142,6 +156,16 @@ fn bare(text: &str, unit: Unit) -> Result<Option<(bool, &str)>, NumberError> {
     Ok(Some((outer.or(inner) == Some('-'), digits)))
 }
 
+/// What is beside the sign of the dollar, on either side; `None` where there is none.
+fn without_dollar(text: &str) -> Option<&str> {
+    const SIGNS: [&str; 3] = ["US$", "$", "USD"];
+    let is_digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
+    if is_digit(text.as_bytes().first()) && is_digit(text.as_bytes().last()) {
+        return None;
+    }
+    SIGNS.iter().find_map(|sign| text.strip_prefix(sign).or_else(|| text.strip_suffix(sign)))
+}
+
 /// Accountants write -1.2 as `(1.2)`.
 fn without_brackets(text: &str) -> (bool, &str) {
     match text.strip_prefix('(').and_then(|text| text.strip_suffix(')')) {
@@ -154,7 +178,8 @@ fn take_sign(text: &str) -> (Option<char>, &str) {
     match text.as_bytes().first() {
         Some(b'-') => (Some('-'), &text[1..]),
         Some(b'+') => (Some('+'), &text[1..]),
-        _ => (None, text),
+        // The minus of typographers.
+        _ => text.strip_prefix('\u{2212}').map_or((None, text), |rest| (Some('-'), rest)),
     }
 }
 
@@ -186,7 +211,7 @@ fn is_grouped(whole: &str, separator: char) -> bool {
 }
 
 /// Whether it is like `1,234`: one separator with three digits behind it, which may be a decimal one.
-fn is_one_group(digits: &str, separator: char) -> bool {
+pub(super) fn is_one_group(digits: &str, separator: char) -> bool {
     digits.matches(separator).count() == 1 && is_grouped(digits, separator)
 }
 
@@ -304,6 +329,8 @@ mod tests {
             (',', '.', "1.057.030.998.551.800", "1057030998551800"),
             (',', ' ', "1\u{a0}234\u{202f}567,8", "1234567.8"),
             ('.', '\'', "1'234.5", "1234.5"),
+            ('.', '\'', "1’234.5", "1234.5"),
+            (',', '.', "29.000,50 $", "29000.50"),
             ('.', ',', "1,234", "1234"),
             (',', '.', "9,7e-05", "0.000097"),
             ('.', ',', "1,95,49,806", "19549806"),

@@ -5,9 +5,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use compact_str::CompactString;
 use kasparro_core::{Decimal, MarketRecord, RejectCode, Values};
 
+use super::coin::in_dollars;
 use super::layout::Layout;
 use super::number::{self, NumberError, Unit};
-use super::records::trim;
+use super::records::content;
 use super::time::{earliest, time_of_day};
 
 const MOST_ID_BYTES: usize = 200;
@@ -52,6 +53,7 @@ impl<'l> RowReader<'l> {
                 self.check_label(row, column, most)?;
             }
         }
+        self.check_pair(row)?;
         let [id, name, symbol] = coin.texts(|column| row.cell(column));
         Ok(MarketRecord {
             crypto_id: self.crypto_id(id, name, symbol)?,
@@ -86,6 +88,17 @@ impl<'l> RowReader<'l> {
             return Err(Flaw { code: RejectCode::InvalidText, column: Some(column), message });
         }
         Ok(())
+    }
+
+    /// In a file of pairs with dollars, another one says nothing in dollars.
+    fn check_pair(&self, row: Cells<'_>) -> Result<(), Flaw> {
+        let Some(column) = self.layout.coin.symbol.filter(|_| self.layout.coin.pairs) else { return Ok(()) };
+        let pair = row.cell(column);
+        if pair.is_empty() || in_dollars(pair).is_some() {
+            return Ok(());
+        }
+        let message = format!("{} {} is no pair with USD, as the others are", self.name(column), shown(pair));
+        Err(Flaw { code: RejectCode::InvalidText, column: Some(column), message })
     }
 
     fn crypto_id(&self, id: &str, name: &str, symbol: &str) -> Result<CompactString, Flaw> {
@@ -171,7 +184,8 @@ impl<'l> RowReader<'l> {
                 format!("{} {} lacks the % that the other rows have", self.name(change.column), shown(text));
             return Err(Flaw { code: RejectCode::InvalidNumber, column: Some(change.column), message });
         }
-        let scaled = number.map(|number| if change.is_fraction { number.in_percent() } else { Ok(number) });
+        let is_fraction = change.is_fraction && !number::is_percent(text);
+        let scaled = number.map(|number| if is_fraction { number.in_percent() } else { Ok(number) });
         let number = scaled.transpose().map_err(|error| self.flaw(row, change.column, error))?;
         Ok(number.map(|number| number.value))
     }
@@ -208,7 +222,8 @@ impl<'l> RowReader<'l> {
             NumberError::OutOfRange => (RejectCode::NumberOutOfRange, "has more digits than are kept"),
             NumberError::Ambiguous => (
                 RejectCode::AmbiguousNumber,
-                "may be a decimal number or one in groups of three digits; a CSV map (CSV_MAP) can declare it: decimal = \".\"",
+                "may be a decimal number or one in groups of three digits; declare in a CSV map (CSV_MAP) which it is, decimal = \".\" or \
+                 decimal = \",\", and run `kasparro-etl reprocess --source csv`",
             ),
         };
         let message = format!("{} {} {what}", self.name(column), shown(row.cell(column)));
@@ -239,7 +254,11 @@ impl<'r> Cells<'r> {
             Ok(text) if text.is_ascii() || !record.iter().any(is_broken) => Ok(Self { record, text }),
             _ => {
                 let column = record.iter().position(is_broken).unwrap_or_default();
-                let message = format!("cell {} is not UTF-8", column + 1);
+                let message = format!(
+                    "cell {} is not UTF-8; save the file as UTF-8, or declare its encoding in a CSV map (CSV_MAP) and touch the file, \
+                     so that it is read again: encoding = \"windows-1252\"",
+                    column + 1
+                );
                 Err(Flaw { code: RejectCode::InvalidText, column: Some(column), message })
             }
         }
@@ -247,7 +266,7 @@ impl<'r> Cells<'r> {
 
     /// The trimmed text of one; empty where the row is shorter.
     pub(super) fn cell(self, column: usize) -> &'r str {
-        self.record.range(column).and_then(|range| self.text.get(range)).map_or("", trim)
+        self.record.range(column).and_then(|range| self.text.get(range)).map_or("", content)
     }
 }
 

@@ -35,6 +35,11 @@ impl Repeats {
         }
     }
 
+    /// How many coins of the sample come more than once.
+    pub(super) fn coins(&self) -> usize {
+        self.rows.values().filter(|rows| **rows > 1).count()
+    }
+
     /// Whether coins come twice and more on average. A few repeats are the slips of a snapshot.
     pub(super) fn is_history(&self) -> bool {
         let rows: u64 = self.rows.values().map(|rows| u64::from(*rows)).sum();

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::chunk::{ChunkError, Chunker};
+use super::columns::Role;
 use super::file::Plan;
 use super::head::{HEAD_BYTES, Head};
 use super::layout::Layout;
@@ -12,6 +13,7 @@ use super::records::{Records, is_blank};
 use super::row::Cells;
 use super::snapshot::Repeats;
 use super::text::Text;
+use super::time_column::may_be_times;
 use crate::failure::{FailureKind, SourceError};
 
 /// Settles the layout; `None` when there is a header and nothing else.
@@ -34,10 +36,26 @@ pub(super) fn find_layout(
     }
     let mut warnings = Vec::new();
     let layout = Layout::of(&head, declared, &mut warnings).map_err(refused)?;
+    if layout.time.is_none() {
+        warnings.extend(no_times(&head, declared));
+    }
     for warning in warnings {
         log::warn!("{}: {warning}", path.display());
     }
     Ok(Some(layout))
+}
+
+/// What to say of a file without times in which columns look like some.
+fn no_times(head: &Head, declared: &Declared) -> Option<String> {
+    let columns = may_be_times(head);
+    if columns.is_empty() || declared.as_of.is_some() || declared.columns.contains_key(&Role::Time) {
+        return None;
+    }
+    Some(format!(
+        "no column is known to say when its prices were observed, so it is taken for one snapshot; if {columns:?} does, declare it in \
+         a CSV map (CSV_MAP): [file.columns] time = {:?}",
+        columns[0]
+    ))
 }
 
 /// A file without times is one snapshot. One in which the coins come again and again lost its times: each row
@@ -66,10 +84,18 @@ pub(super) fn refuse_history(
     }
     if repeats.is_history() {
         let message = format!(
-            "{}: coins come again and again, but no column says when; add the times, or give one row per coin",
+            "{}: coins come again and again, but no column says when; add the times, declare their column in a CSV map (CSV_MAP), \
+             [file.columns] time = \"...\", or give one row per coin",
             path.display()
         );
         return Err(SourceError::new(FailureKind::Refused, message));
+    }
+    if repeats.coins() > 0 {
+        log::warn!(
+            "{}: {} coin(s) come more than once in a file that is one snapshot; of each the last row counts",
+            path.display(),
+            repeats.coins()
+        );
     }
     Ok(())
 }

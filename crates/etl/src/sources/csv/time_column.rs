@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::columns::Role;
 use super::declared_time::DeclaredTime;
-use super::head::Head;
+use super::head::{Head, Row};
 use super::map::Declared;
 use super::time::{FormError, TimeForm, time_of_day};
 
@@ -64,16 +64,38 @@ impl TimeColumn {
 }
 
 fn seen_column(head: &Head) -> Result<Option<(usize, Time)>, String> {
-    let mut doubt = None;
+    let (mut found, mut doubt) = (Vec::new(), None);
     for column in head.columns.of_role(Role::Time) {
         match TimeForm::of(head.cells(column)) {
-            Ok(form) => return Ok(Some((column, Time::Seen(form)))),
+            Ok(form) => found.push((column, form)),
             Err(error) => {
                 doubt.get_or_insert_with(|| doubt_of(&head.header[column], &error));
             }
         }
     }
-    doubt.map_or(Ok(None), Err)
+    let Some(first) = found.first().copied() else { return doubt.map_or(Ok(None), Err) };
+    // Days beside times of these very days say less than they do.
+    let finer = found.iter().filter(|_| first.1.is_day()).find(|other| refines(head, first, **other));
+    let (column, form) = finer.copied().unwrap_or(first);
+    Ok(Some((column, Time::Seen(form))))
+}
+
+/// Whether one column has the times of the days that another has.
+fn refines(head: &Head, days: (usize, TimeForm), times: (usize, TimeForm)) -> bool {
+    let read = |(column, form): (usize, TimeForm), row: &Row| form.read(row.cell(column));
+    let same_day = |row: &Row| match (read(days, row), read(times, row)) {
+        (Some(day), Some(time)) => day.date_naive() == time.date_naive(),
+        _ => false,
+    };
+    !times.1.is_day() && head.rows.iter().all(same_day)
+}
+
+/// The headers of columns that no other role claims and whose cells are times: for a file of which no column is known to say
+/// when.
+pub(super) fn may_be_times(head: &Head) -> Vec<&str> {
+    let is_time = |column: &usize| TimeForm::of(head.cells(*column)).is_ok();
+    let columns = (0..head.header.len()).filter(|column| !head.columns.is_known(*column)).filter(is_time);
+    columns.map(|column| head.header[column].as_str()).collect()
 }
 
 /// The first column of times in which the declared form is found.
@@ -154,6 +176,14 @@ mod tests {
         );
         assert_eq!(
             column("timestamp,date,id,price\n03/04/2018,2018-04-03,a,1\n"),
+            seen(1, TimeForm::IsoDate, None)
+        );
+        assert_eq!(
+            column("unix,date,id,price\n1640563200,2021-12-27,a,1\n1640566800,2021-12-27,a,2\n"),
+            seen(0, TimeForm::EpochSeconds, None)
+        );
+        assert_eq!(
+            column("unix,date,id,price\n1640563200,2021-12-24,a,1\n1640566800,2021-12-27,a,2\n"),
             seen(1, TimeForm::IsoDate, None)
         );
         assert!(column("date,id,price\n03/04/2018,a,1\n").unwrap_err().contains("\"date\""));

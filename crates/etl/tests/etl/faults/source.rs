@@ -329,7 +329,9 @@ fn s19_a_number_inside_an_object_costs_every_record_and_nothing_that_is_stored()
     let before = number(&mut connection, "select count(*) from observations");
     world.simulator.advance();
     world.simulator.fault(Route::CoinpaprikaTickers, Fault::number_as_object("price")).once();
-    world.run("coinpaprika");
+    let output = world.etl().arguments(["run", "--sources", "coinpaprika"]).run();
+    assert_eq!(output.code, 65, "{}", output.stderr);
+    assert!(output.stdout.contains("every one of 40 record(s) was refused"), "{}", output.stdout);
     let tally = world.tally("coinpaprika");
     assert_eq!((tally.extracted, tally.rejected), (40, 40), "{tally:?}");
     assert_eq!(number(&mut connection, "select count(*) from observations"), before);

@@ -164,7 +164,7 @@ fn times_are_declared() {
     assert!(refusal(&read_with("", "x.csv", text.as_bytes())).contains("time_format"));
     let map = "[[file]]\ntime_format = \"%d/%m/%Y %H:%M\"\ntime_offset = \"+02:00\"\n";
     assert_eq!(times(&read_with(map, "x.csv", text.as_bytes())), ["2018-04-03T08:00:00+00:00"]);
-    let wrong = "[[file]]\ntime_format = \"%Y\"\n";
+    let wrong = "[[file]]\ntime_format = \"%d-%m-%Y\"\n";
     assert!(refusal(&read_with(wrong, "x.csv", text.as_bytes())).contains("03/04/2018 10:00"));
     let micros = "[[file]]\ntime_format = \"epoch_micros\"\n[file.columns]\ntime = \"when\"\n";
     let run = read_with(micros, "x.csv", b"id,price,when\na,1,1640563200000000\n");
