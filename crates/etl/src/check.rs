@@ -15,6 +15,7 @@ use crate::identity::listing;
 use crate::progress::grouped;
 use crate::run::registration;
 use crate::settings::Settings;
+use crate::sources::csv;
 use crate::status::shown;
 
 /// Checks what can be checked without a call, and tells the calls of each source.
@@ -24,6 +25,9 @@ pub(crate) fn check(settings: &Settings, every: Option<Age>) -> u8 {
             (registration(name)?.open)(settings)?;
         }
         let mut connection = ready(settings)?;
+        let reads_files = settings.sources.iter().any(|name| name == csv::NAME);
+        let files =
+            if reads_files { csv::describe(&settings.csv_paths, &settings.csv_map)? } else { String::new() };
         let facts = Facts::gather(&mut connection).map_err(|error| database::failure(&error))?;
         let mut text = format!(
             "the configuration is good; sources: {}; the database answers and its tables fit\n",
@@ -42,7 +46,7 @@ pub(crate) fn check(settings: &Settings, every: Option<Age>) -> u8 {
                 text.push_str(&format!("{name:12} {}\n", estimate.words(&facts, name, every)));
             }
         }
-        Ok(text)
+        Ok(text + &files)
     })
 }
 

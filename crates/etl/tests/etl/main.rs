@@ -4,6 +4,7 @@
 
 mod commands;
 mod crash;
+mod csv_layouts;
 mod csv_map;
 mod drift;
 mod faults;

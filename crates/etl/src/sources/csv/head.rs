@@ -6,6 +6,7 @@ use kasparro_core::Decimal;
 use super::coin::NO_COIN;
 use super::columns::Columns;
 use super::map::Declared;
+use super::no_table;
 use super::records::{BOM, Records, content, is_blank, trim};
 use super::scanner::{Scanner, line_ends};
 
@@ -54,7 +55,7 @@ impl Head {
     /// # Errors
     /// A sentence when they are no CSV file with a coin and a price.
     pub(super) fn read(bytes: &[u8], whole: bool, declared: &Declared) -> Result<Self, String> {
-        check_encoding(bytes)?;
+        no_table::refuse(bytes)?;
         let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes);
         let Reading { delimiter, header_records, header, columns } = choose_header(bytes, declared)?;
         let complete = complete_records(bytes, delimiter);
@@ -73,46 +74,6 @@ impl Head {
     pub(super) fn cells(&self, column: usize) -> impl Iterator<Item = &str> + Clone {
         self.rows.iter().map(move |row| row.cell(column))
     }
-}
-
-fn check_encoding(bytes: &[u8]) -> Result<(), String> {
-    let begins = |magic: &[u8]| bytes.starts_with(magic);
-    if bytes.is_empty() {
-        return Err("it is empty: there is not even a header".to_owned());
-    }
-    const NO_TEXT: [(&[u8], &str); 7] = [
-        (b"PK\x03\x04", "a ZIP archive or a spreadsheet; unpack it, or save it as CSV (UTF-8)"),
-        (b"\xD0\xCF\x11\xE0", "a spreadsheet (.xls); save it as CSV (UTF-8)"),
-        (b"BZh", "packed by bzip2; unpack it, or pack it by gzip"),
-        (b"\xFD7zXZ\0", "packed by xz; unpack it, or pack it by gzip"),
-        (b"\x28\xB5\x2F\xFD", "packed by zstd; unpack it, or pack it by gzip"),
-        (b"PAR1", "a Parquet file; convert it to CSV"),
-        (b"SQLite format 3", "an SQLite database; export its table as CSV"),
-    ];
-    if let Some((_, what)) = NO_TEXT.iter().find(|(magic, _)| begins(magic)) {
-        return Err(format!("it is {what}"));
-    }
-    const NO_TABLE: [(&str, &str); 4] = [
-        ("<", "an HTML or XML document"),
-        ("{", "JSON"),
-        ("[", "JSON"),
-        ("version https://git-lfs", "a pointer of Git LFS, not the file"),
-    ];
-    let text = bytes.strip_prefix(BOM).unwrap_or(bytes).trim_ascii_start();
-    if let Some((_, what)) = NO_TABLE.iter().find(|(sign, _)| text.starts_with(sign.as_bytes())) {
-        return Err(format!("it is {what}; give a CSV file: a header, and a row for each price"));
-    }
-    let start = &bytes[..bytes.len().min(512)];
-    let nuls = |parity: usize| start.iter().skip(parity).step_by(2).filter(|byte| **byte == 0).count();
-    let (even, odd) = (nuls(0), nuls(1));
-    let every_second = even.max(odd) * 5 > start.len() && even.min(odd) * 10 < even.max(odd);
-    if every_second {
-        let label = if odd > even { "utf-16le" } else { "utf-16be" };
-        return Err(format!(
-            "it seems to be encoded in UTF-16; save it as UTF-8, or declare it in a CSV map (CSV_MAP): encoding = \"{label}\""
-        ));
-    }
-    Ok(())
 }
 
 /// A way to read the beginning.

@@ -1,10 +1,12 @@
 //! What the columns of a file hold: decided once, from its beginning, before any row is loaded.
 
+use super::candles;
 use super::coin::CoinColumns;
 use super::columns::{Role, says_percent};
 use super::head::Head;
 use super::map::{ChangeUnit, Declared};
-use super::number::{Notation, Shape, Style, is_one_group, shape, shape_in};
+use super::number::{Notation, Shape, Style, shape_in};
+use super::style::find_style;
 use super::time_column::TimeColumn;
 
 /// How the rows of a file are to be read.
@@ -63,7 +65,17 @@ impl Layout {
         }
         let coin = CoinColumns::of(head, &declared.coin, warnings)?;
         let time = TimeColumn::of(head, declared)?;
-        let figures = choose_figures(head, declared, warnings)?;
+        let mut figures = choose_figures(head, declared, warnings)?;
+        if let Some(volume) = figures.volume
+            && !declared.columns.contains_key(&Role::Volume)
+            && candles::are_short(head, &coin, time.as_ref())
+        {
+            warnings.push(format!(
+                "the column {:?} holds what was traded in candles shorter than a day, not in 24 hours: it is left out",
+                head.header[volume]
+            ));
+            figures.volume = None;
+        }
         let style = match declared.notation {
             Some(notation) => Style { notation: Some(notation), ..Style::default() },
             None => find_style(head, &figures)?,
@@ -196,65 +208,6 @@ fn choose_change(head: &Head, declared: &Declared, warnings: &mut Vec<String>) -
     None
 }
 
-/// What the figures show of the way the file writes numbers.
-fn find_style(head: &Head, figures: &Figures) -> Result<Style, String> {
-    let Figures { price, rank, market_cap, volume, change, circulating_supply, total_supply, max_supply } =
-        *figures;
-    let change = change.map(|change| change.column);
-    let columns =
-        [Some(price), rank, market_cap, volume, change, circulating_supply, total_supply, max_supply];
-    let mut style = Style::default();
-    let (mut decimal_comma, mut both) = (None, None);
-    let mut points = Points::default();
-    for row in &head.rows {
-        for cell in columns.iter().flatten().map(|column| row.cell(*column)) {
-            match shape(cell.trim_end_matches('%')) {
-                Shape::CommaGroups => style.comma_groups = true,
-                Shape::PointGroups => style.point_groups = true,
-                Shape::DecimalComma => _ = decimal_comma.get_or_insert((row.line, cell)),
-                Shape::GroupsAndDecimalComma => _ = both.get_or_insert((row.line, cell)),
-                Shape::Number => points.add(row.line, cell),
-                _ => {}
-            }
-        }
-    }
-    // In a file that groups by commas `1,5` is a slip in one row; `1.234,56` throws doubt on every other number.
-    match both.or(decimal_comma.filter(|_| !style.comma_groups)) {
-        Some((line, cell)) => Err(format!(
-            "line {line} holds {cell:?}, which seems to have a decimal comma; declare it in a CSV map (CSV_MAP): decimal = \",\", or \
-             convert the numbers to the form 1234.56"
-        )),
-        None => points.doubt().filter(|_| head.delimiter == b';').map_or(Ok(style), Err),
-    }
-}
-
-/// Numbers with a point, of a file that is separated as where the comma is decimal.
-#[derive(Default)]
-struct Points<'h> {
-    /// The first one that may be in groups: `45.123`.
-    groups: Option<(u64, &'h str)>,
-    /// Whether one of them can only be a decimal number.
-    decimal: bool,
-}
-
-impl<'h> Points<'h> {
-    fn add(&mut self, line: u64, cell: &'h str) {
-        if is_one_group(cell, '.') {
-            self.groups.get_or_insert((line, cell));
-        } else {
-            self.decimal |= cell.contains('.');
-        }
-    }
-
-    fn doubt(&self) -> Option<String> {
-        let (line, cell) = self.groups.filter(|_| !self.decimal)?;
-        Some(format!(
-            "line {line} holds {cell:?}, which may be a decimal number or one in groups of three digits, as all with a point may; \
-             declare in a CSV map (CSV_MAP) which it is: decimal = \".\" or decimal = \",\""
-        ))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,6 +263,21 @@ mod tests {
         assert_eq!(said.len(), 2, "{said:?}");
         assert!(said[0].contains("total_volume") && said[0].contains("percentages"));
         assert!(said[1].contains("rounded for display"));
+    }
+
+    #[test]
+    fn what_was_traded_in_an_hour_is_no_volume_of_a_day() {
+        let header = "date,symbol,open,high,low,close,volume\n";
+        let row = |time: &str| format!("2024-01-{time},BTC,1,1,1,1,5\n");
+        let volume = |times: [&str; 3]| {
+            let rows: String = times.map(row).concat();
+            warnings(&format!("{header}{rows}")).0.volume
+        };
+        assert_eq!(volume(["01 00:00", "01 01:00", "01 02:00"]), None);
+        assert_eq!(volume(["01 00:00", "02 00:00", "03 00:00"]), Some(6));
+        assert_eq!(volume(["01", "02", "02"]), Some(6));
+        let listing = "date,symbol,price,volume\n2024-01-01 00:00,BTC,1,5\n2024-01-01 01:00,BTC,1,5\n";
+        assert_eq!(warnings(listing).0.volume, Some(3));
     }
 
     #[test]

@@ -5,23 +5,28 @@
 //! written. What cannot be told without guessing is refused, with the way out. Files are read on where the last
 //! run ended if they still begin with what was read ([`file`]). What a file does not say can be declared ([`map`]).
 
+mod candles;
 mod chunk;
 mod coin;
 mod columns;
 mod declared_time;
+mod describe;
 mod extract;
 mod file;
 mod head;
 mod kept;
 mod layout;
 mod map;
+mod no_table;
 mod normalise;
 mod number;
+mod pairs;
 mod paths;
 mod resume;
 mod row;
 mod scanner;
 mod snapshot;
+mod style;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -35,6 +40,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use kasparro_core::raw::records;
 
+pub(crate) use self::describe::describe;
 use self::extract::Extractor;
 use self::file::Plan;
 pub(crate) use self::kept::{BEGINNING_BYTES, layout_of};

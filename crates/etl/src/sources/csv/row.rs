@@ -5,9 +5,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use compact_str::CompactString;
 use kasparro_core::{Decimal, MarketRecord, RejectCode, Values};
 
-use super::coin::in_dollars;
 use super::layout::Layout;
 use super::number::{self, NumberError, Unit};
+use super::pairs::in_dollars;
 use super::records::content;
 use super::time::{earliest, time_of_day};
 

@@ -57,6 +57,12 @@ impl TimeColumn {
         Ok(Some(Self { column, form, clock }))
     }
 
+    /// The time of a row, from the trimmed texts of its cells; `None` where that is no time.
+    pub(super) fn read<'c>(&self, cell: impl Fn(usize) -> &'c str) -> Option<DateTime<Utc>> {
+        let day = self.form.read(cell(self.column))?;
+        self.clock.map_or(Some(day), |clock| Some(day + time_of_day(cell(clock))?))
+    }
+
     /// Whether the time is made of a column.
     pub(super) fn uses(&self, column: usize) -> bool {
         self.column == column || self.clock == Some(column)
