@@ -55,7 +55,8 @@ impl Purpose {
                  revoke usage on all sequences in schema %1$I from %2$I;
                  revoke execute on function ensure_observation_partition(smallint, date, boolean),
                         build_observation_index(smallint, date, boolean), index_observation_partition(smallint, date),
-                        count_observation_partition(smallint, date) from %2$I"
+                        count_observation_partition(smallint, date),
+                        split_observation_partition(smallint, date, timestamptz) from %2$I"
             }
             Self::Load => {
                 "revoke create on schema %1$I from public, %2$I;
@@ -70,7 +71,8 @@ impl Purpose {
                  grant delete on rejects, asset_reviews to %2$I;
                  grant execute on function ensure_observation_partition(smallint, date, boolean),
                        build_observation_index(smallint, date, boolean), index_observation_partition(smallint, date),
-                       count_observation_partition(smallint, date) to %2$I"
+                       count_observation_partition(smallint, date),
+                       split_observation_partition(smallint, date, timestamptz) to %2$I"
             }
         }
     }

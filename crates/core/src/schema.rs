@@ -224,6 +224,8 @@ diesel::table! {
         indexed -> Bool,
         created_at -> Timestamptz,
         counted -> Bool,
+        closed -> Integer,
+        open_from -> Nullable<Timestamptz>,
     }
 }
 

@@ -32,6 +32,7 @@ pub mod market;
 pub mod observation;
 pub mod overview;
 pub mod page;
+pub mod partition;
 pub mod prune;
 pub mod quality;
 pub mod raw;

@@ -7,7 +7,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::result::Error;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Bool, Date, Integer, Nullable, Numeric, SmallInt, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Numeric, SmallInt, Timestamptz};
 
 use super::copy;
 use crate::schema::observations;
@@ -31,92 +31,6 @@ pub struct Row<'r> {
 /// First day of the month, UTC, whose partition holds what was observed at a time.
 pub fn month(time: DateTime<Utc>) -> Option<NaiveDate> {
     time.date_naive().with_day(1)
-}
-
-diesel::define_sql_function! {
-    /// Defined in the migrations.
-    fn ensure_observation_partition(of_source: SmallInt, wanted: Date, with_indexes: Bool) -> Bool;
-}
-
-diesel::define_sql_function! {
-    /// Defined in the migrations.
-    fn build_observation_index(of_source: SmallInt, wanted: Date) -> Bool;
-}
-
-diesel::define_sql_function! {
-    /// Defined in the migrations.
-    fn index_observation_partition(of_source: SmallInt, wanted: Date) -> Bool;
-}
-
-diesel::define_sql_function! {
-    /// Defined in the migrations.
-    fn count_observation_partition(of_source: SmallInt, wanted: Date) -> Bool;
-}
-
-/// Makes the partition of a month of a source; `true` when it was not there. To be called outside the transaction of
-/// a batch: a partition that stays empty after a kill does no harm, a lock held for long would. Without indexes
-/// for a month that is about to be loaded in bulk, nor counted; [`index_partition`] and [`count_partition`] do that.
-///
-/// # Errors
-/// What the database says.
-pub fn ensure_partition(
-    connection: &mut PgConnection,
-    source_id: i16,
-    month: NaiveDate,
-    with_indexes: bool,
-) -> QueryResult<bool> {
-    diesel::select(ensure_observation_partition(source_id, month, with_indexes)).get_result(connection)
-}
-
-/// Builds one index that a month of a source lacks and that no other session is building; `false` when there is none.
-/// Two sessions that call it in turns build two at a time.
-///
-/// # Errors
-/// What the database says.
-pub fn build_index(connection: &mut PgConnection, source_id: i16, month: NaiveDate) -> QueryResult<bool> {
-    diesel::select(build_observation_index(source_id, month)).get_result(connection)
-}
-
-/// Sees to it that a month of a source has all its indexes; `true` when it was without.
-///
-/// # Errors
-/// What the database says.
-pub fn index_partition(connection: &mut PgConnection, source_id: i16, month: NaiveDate) -> QueryResult<bool> {
-    diesel::select(index_observation_partition(source_id, month)).get_result(connection)
-}
-
-/// Counts what the observations of each coin in a month of a source lie between, if that was put off; `true` when it
-/// was.
-///
-/// # Errors
-/// What the database says.
-pub fn count_partition(connection: &mut PgConnection, source_id: i16, month: NaiveDate) -> QueryResult<bool> {
-    diesel::select(count_observation_partition(source_id, month)).get_result(connection)
-}
-
-/// Says that a month of a source is counted; `false` when it was. The transaction writes what it comes to.
-///
-/// # Errors
-/// What the database says.
-pub fn set_counted(connection: &mut PgConnection, source_id: i16, month: NaiveDate) -> QueryResult<bool> {
-    use crate::schema::observation_partitions as t;
-    let uncounted =
-        t::table.filter(t::source_id.eq(source_id).and(t::month.eq(month)).and(t::counted.eq(false)));
-    diesel::update(uncounted).set(t::counted.eq(true)).execute(connection).map(|rows| rows == 1)
-}
-
-/// Months of a source whose partition lacks indexes or is not counted: they are being loaded in bulk, or the run that
-/// did so was killed.
-///
-/// # Errors
-/// What the database says.
-pub fn unfinished_partitions(connection: &mut PgConnection, source_id: i16) -> QueryResult<Vec<NaiveDate>> {
-    use crate::schema::observation_partitions as t;
-    t::table
-        .filter(t::source_id.eq(source_id).and(t::indexed.eq(false).or(t::counted.eq(false))))
-        .order(t::month)
-        .select(t::month)
-        .load(connection)
 }
 
 /// Coin and time of an observation.
@@ -209,23 +123,6 @@ fn find_in_month(
     .bind::<Timestamptz, _>(times().max().unwrap_or_default())
     .load(connection)?;
     Ok(rows.into_iter().map(Into::into))
-}
-
-diesel::define_sql_function! {
-    /// Defined in the migrations.
-    fn observation_partition_name(of_source: SmallInt, wanted: Date) -> Text;
-}
-
-/// The name of the partition for a month of a source, whether it exists or not.
-///
-/// # Errors
-/// What the database says.
-pub fn partition_name(
-    connection: &mut PgConnection,
-    source_id: i16,
-    month: NaiveDate,
-) -> QueryResult<String> {
-    diesel::select(observation_partition_name(source_id, month)).get_result(connection)
 }
 
 /// The table of all partitions, which finds the one for each row.

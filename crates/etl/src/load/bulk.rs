@@ -6,19 +6,28 @@ use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{Connection, PgConnection, QueryResult};
 use kasparro_core::store::coin_month;
 use kasparro_core::store::observation::{self, month};
+use kasparro_core::store::partition::{self, Unfinished};
 
 use super::{LoadError, Loader, Ready, observed_at};
+use crate::source::Provenance;
 
 /// A batch of this many records into a month that did not exist is the beginning of a bulk load: the indexes are
 /// built once, behind the rows, which costs a third of keeping them up with each.
 const BULK_RECORDS: usize = 5_000;
 
+/// So many records that are still to come into a month that has indexes go into a partition of their own: keeping the indexes
+/// of a whole month up costs five times as much. A month has not many of them then.
+const SPLIT_RECORDS: u64 = 250_000;
+
 impl Loader {
     /// Finds what a killed bulk load has left undone; [`Self::finish`] does it.
     pub(crate) fn recover(&mut self, connection: &mut PgConnection) -> Result<(), LoadError> {
         let source_id = self.source.source_id;
-        for month in observation::unfinished_partitions(connection, source_id)? {
-            self.finish_later(month, true);
+        for Unfinished { month, is_counted } in partition::unfinished(connection, source_id)? {
+            self.unfinished.insert(month);
+            if !is_counted {
+                self.directory.count_later(month, true);
+            }
         }
         Ok(())
     }
@@ -35,13 +44,13 @@ impl Loader {
             months.iter().partition(|month| self.directory.spans_of(**month).is_some());
         let build = |connection: &mut PgConnection| -> QueryResult<()> {
             for month in &months {
-                while observation::build_index(connection, source_id, *month)? {}
+                while partition::build_index(connection, source_id, *month)? {}
             }
             Ok(())
         };
         let count_and_build = |connection: &mut PgConnection| -> QueryResult<()> {
             for month in others {
-                observation::count_partition(connection, source_id, month)?;
+                partition::count(connection, source_id, month)?;
             }
             build(connection)
         };
@@ -59,8 +68,8 @@ impl Loader {
             Ok::<_, LoadError>(build(connection)?)
         })?;
         while let Some(month) = self.unfinished.first().copied() {
-            observation::count_partition(connection, source_id, month)?;
-            observation::index_partition(connection, source_id, month)?;
+            partition::count(connection, source_id, month)?;
+            partition::index(connection, source_id, month)?;
             self.unfinished.remove(&month);
         }
         Ok(())
@@ -71,16 +80,11 @@ impl Loader {
         let spans = self.directory.spans_of(month).unwrap_or_default();
         connection.transaction(|connection| {
             self.fence(connection)?;
-            if observation::set_counted(connection, self.source.source_id, month)? {
+            if partition::set_counted(connection, self.source.source_id, month)? {
                 coin_month::insert(connection, self.source.source_id, &spans)?;
             }
             Ok(())
         })
-    }
-
-    fn finish_later(&mut self, month: NaiveDate, begun: bool) {
-        self.unfinished.insert(month);
-        self.directory.count_later(month, begun);
     }
 
     /// Whether something was put off.
@@ -99,20 +103,48 @@ impl Loader {
         connection: &mut PgConnection,
         ready: &Ready,
     ) -> Result<(), LoadError> {
+        let source_id = self.source.source_id;
         let wanted = months(ready);
         let bulk = ready.record_count() >= BULK_RECORDS * wanted.len().max(1);
         for month in wanted {
-            if !self.months.contains_key(&month) {
-                if observation::ensure_partition(connection, self.source.source_id, month, !bulk)? && bulk {
-                    self.finish_later(month, false);
-                }
-                self.months.insert(month, None);
+            if self.months.contains_key(&month) {
+                continue;
             }
+            let is_new = partition::ensure(connection, source_id, month, !bulk)?;
+            if is_new && bulk {
+                self.unfinished.insert(month);
+                self.directory.count_later(month, false);
+            } else if !is_new && bulk && self.split(connection, ready, month)? {
+                self.unfinished.insert(month);
+            }
+            self.months.insert(month, None);
         }
         Ok(())
     }
 
-    /// The name of the partition that many rows belong to, if it is one.
+    /// Goes on in a new partition of a month, when what comes is a lot and newer than all that is there.
+    fn split(
+        &self,
+        connection: &mut PgConnection,
+        ready: &Ready,
+        month: NaiveDate,
+    ) -> Result<bool, LoadError> {
+        if !self.may_split || self.unfinished.contains(&month) || records_to_come(ready) < SPLIT_RECORDS {
+            return Ok(false);
+        }
+        let source_id = self.source.source_id;
+        let times = ready.normalised.records.iter().map(|record| observed_at(record, &ready.raw));
+        let oldest = times.filter(|time| observation::month(*time) == Some(month)).min();
+        if partition::newest(connection, source_id, month)? >= oldest {
+            return Ok(false);
+        }
+        connection.transaction(|connection| {
+            self.fence(connection)?;
+            Ok(partition::split(connection, source_id, month)?)
+        })
+    }
+
+    /// The name of the partition that many rows belong to, if it is one and open.
     pub(super) fn partition_of(
         &mut self,
         connection: &mut PgConnection,
@@ -121,14 +153,22 @@ impl Loader {
     ) -> QueryResult<Option<String>> {
         let Some((oldest, newest)) = observed.filter(|_| rows >= BULK_RECORDS) else { return Ok(None) };
         let known = month(oldest).filter(|oldest| month(newest) == Some(*oldest));
-        let Some((month, name)) = known.and_then(|month| Some((month, self.months.get_mut(&month)?))) else {
+        let Some((month, open)) = known.and_then(|month| Some((month, self.months.get_mut(&month)?))) else {
             return Ok(None);
         };
-        if name.is_none() {
-            *name = Some(observation::partition_name(connection, self.source.source_id, month)?);
+        if open.is_none() {
+            *open = Some(partition::open(connection, self.source.source_id, month)?);
         }
-        Ok(name.clone())
+        Ok(open.as_ref().filter(|open| open.has(oldest)).map(|open| open.name.clone()))
     }
+}
+
+/// About how many records the rest of a file has, this batch included; 0 where nobody knows.
+fn records_to_come(ready: &Ready) -> u64 {
+    let Provenance::File { bytes: (first, last), .. } = &ready.raw.provenance else { return 0 };
+    let rest = ready.raw.reached.map_or(0, |reached| reached.of.saturating_sub(*first));
+    let records = ready.record_count() as u64;
+    records.saturating_mul(rest) / last.saturating_sub(*first).max(1)
 }
 
 /// The months that the records of a batch are of.

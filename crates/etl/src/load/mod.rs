@@ -16,7 +16,9 @@ use kasparro_core::store::observation::month;
 use kasparro_core::store::raw::Packed;
 use kasparro_core::store::run::Tally;
 use kasparro_core::store::source::{Added, SourceKey};
-use kasparro_core::store::{batch, checkpoint, csv_file, lease, observation, raw, reject, run, source};
+use kasparro_core::store::{
+    batch, checkpoint, csv_file, lease, observation, partition, raw, reject, run, source,
+};
 use kasparro_core::{MarketRecord, Reject};
 use sha2::{Digest, Sha256};
 
@@ -105,10 +107,11 @@ pub(crate) struct Loader {
     pub(crate) source: SourceKey,
     pub(crate) run_id: i64,
     pub(crate) epoch: i64,
+    may_split: bool,
     directory: Directory,
-    /// Months whose partition is known to exist, with its name where it was needed.
-    months: BTreeMap<NaiveDate, Option<String>>,
-    /// Months that are loaded in bulk: they have no indexes, and are not counted.
+    /// Months whose partition is known to exist, with the open one where it was needed.
+    months: BTreeMap<NaiveDate, Option<partition::Open>>,
+    /// Months that are loaded in bulk: the open partition has no indexes, and most are not counted.
     unfinished: BTreeSet<NaiveDate>,
     /// What the open transaction has still to write when its last batch is there.
     open: Open,
@@ -132,10 +135,19 @@ struct Open {
 }
 
 impl Loader {
-    pub(crate) fn new(source: SourceKey, run_id: i64, epoch: i64) -> Self {
-        let directory = Directory::new(source.source_id);
-        let (months, unfinished) = (BTreeMap::new(), BTreeSet::new());
-        Self { source, run_id, epoch, directory, months, unfinished, open: Open::default(), declared: None }
+    /// `may_split` unless all of it happens in one transaction: the partitions of readers are then not to be touched.
+    pub(crate) fn new(source: SourceKey, run_id: i64, epoch: i64, may_split: bool) -> Self {
+        Self {
+            run_id,
+            epoch,
+            may_split,
+            directory: Directory::new(source.source_id),
+            months: BTreeMap::new(),
+            unfinished: BTreeSet::new(),
+            open: Open::default(),
+            declared: None,
+            source,
+        }
     }
 
     /// Reads what the records of the first batch will be compared with, while that is still on its way. The lease must be
@@ -197,11 +209,16 @@ impl Loader {
         connection: &mut PgConnection,
         keys: &[observation::Key],
     ) -> Result<Vec<(observation::Key, observation::Stored)>, LoadError> {
+        let source_id = self.source.source_id;
         let months: BTreeSet<NaiveDate> = keys.iter().filter_map(|key| month(key.1)).collect();
         for month in months.intersection(&self.unfinished) {
-            observation::index_partition(connection, self.source.source_id, *month)?;
+            let open = partition::open(connection, source_id, *month)?;
+            // What is closed has its indexes.
+            if keys.iter().any(|key| observation::month(key.1) == Some(*month) && open.has(key.1)) {
+                partition::index(connection, source_id, *month)?;
+            }
         }
-        Ok(observation::find(connection, self.source.source_id, keys)?)
+        Ok(observation::find(connection, source_id, keys)?)
     }
 
     /// Writes one batch within the open transaction, which [`Self::settle`] completes.

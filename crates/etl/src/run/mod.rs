@@ -17,7 +17,7 @@ use chrono::{Datelike, Months};
 use diesel::{PgConnection, QueryResult};
 use kasparro_core::db;
 use kasparro_core::secret::Secret;
-use kasparro_core::store::{lease, observation, run, source};
+use kasparro_core::store::{lease, partition, run, source};
 
 use crate::cli::RunArgs;
 use crate::failure::{FailureKind, SourceError};
@@ -373,7 +373,7 @@ impl Launch {
                 continue;
             }
             let made = source::register(&mut self.control, name)
-                .and_then(|key| observation::ensure_partition(&mut self.control, key.source_id, next, true));
+                .and_then(|key| partition::ensure(&mut self.control, key.source_id, next, true));
             if let Err(error) = made {
                 let message = database::failure(&error).message;
                 log::warn!("{name}: the partition of {next} was not made ahead: {message}");

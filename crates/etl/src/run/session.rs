@@ -68,7 +68,7 @@ impl Session {
         let key = source::register(&mut connection, &assignment.name).map_err(failed)?;
         Ok(Some(Self {
             connection,
-            loader: Loader::new(key, run_id, epoch),
+            loader: Loader::new(key, run_id, epoch, assignment.hold != Hold::Rehearsal),
             group: Group::default(),
             rehearsal: assignment.hold == Hold::Rehearsal,
             is_kept: assignment.kept.is_some(),

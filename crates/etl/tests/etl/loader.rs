@@ -101,6 +101,7 @@ fn only_whom_the_owner_lets_may_make_partitions() {
     for function in [
         "ensure_observation_partition(1::smallint, '2031-01-01')",
         "build_observation_index(1::smallint, '2031-01-01')",
+        "split_observation_partition(1::smallint, '2031-01-01', now())",
     ] {
         let error = session.batch_execute(&format!("select {function}")).unwrap_err().to_string();
         assert!(error.contains("permission denied for function"), "{function}: {error}");

@@ -14,6 +14,7 @@ mod identity_cases;
 mod incremental;
 mod leases;
 mod loader;
+mod parts;
 mod politeness;
 mod prune;
 mod recorded;

@@ -295,8 +295,11 @@ pub(crate) fn check_invariants(connection: &mut PgConnection) {
         ),
         (
             "a month has not got its indexes or is not counted",
-            "select count(*) from observation_partitions p where not indexed or not counted or 4 <> (select count(*) from pg_indexes \
-              where tablename = observation_partition_name(p.source_id, p.month))",
+            "select (select count(*) from observation_partitions where not indexed or not counted) \
+                  + (select count(*) from pg_inherits i where inhparent = 'observations'::regclass \
+                        and 4 <> (select count(*) from pg_index x where x.indrelid = i.inhrelid)) \
+                  + (select abs(sum(closed + 1) - (select count(*) from pg_inherits where inhparent = 'observations'::regclass)) \
+                       from observation_partitions)::bigint",
         ),
         (
             "the month of a coin is not what its observations lie between",
