@@ -298,7 +298,7 @@ pub(crate) fn check_invariants(connection: &mut PgConnection) {
             "select (select count(*) from observation_partitions where not indexed or not counted) \
                   + (select count(*) from pg_inherits i where inhparent = 'observations'::regclass \
                         and 4 <> (select count(*) from pg_index x where x.indrelid = i.inhrelid)) \
-                  + (select abs(sum(closed + 1) - (select count(*) from pg_inherits where inhparent = 'observations'::regclass)) \
+                  + (select abs(coalesce(sum(closed + 1), 0) - (select count(*) from pg_inherits where inhparent = 'observations'::regclass)) \
                        from observation_partitions)::bigint",
         ),
         (

@@ -1,17 +1,22 @@
 //! `make bench-etl`: loading a million snapshots, beside psql on the same server and in the same run.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
 use kasparro_localpg::Cluster;
 
 use super::measure::{Measured, median, run};
 use super::{Comparison, on_server};
 use crate::csv_generator::CsvGenerator;
 use crate::simulator::{Simulator, Universe};
+
+/// Between two snapshots.
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// What is measured, and how often.
 #[derive(Clone, Debug)]
@@ -90,6 +95,7 @@ impl Bench<'_> {
         if let Some(times) = self.plan.growth {
             let one = comparisons.first().map_or(f64::NAN, |first| first.ours);
             comparisons.extend(self.growth(times, one)?);
+            comparisons.push(self.launches(times)?);
         }
         for comparison in comparisons {
             println!("{comparison}");
@@ -137,6 +143,27 @@ impl Bench<'_> {
             ),
             line("peak memory of the large load", "", loaded.peak_mib, f64::NAN, "MiB", "<= 64 MiB"),
         ])
+    }
+
+    /// A file to which the plain rows are appended so many times, each time before a launch of its own.
+    fn launches(&self, times: u64) -> Result<Comparison> {
+        let database = self.fresh_database("launches")?;
+        let mut start: DateTime<Utc> = "2025-01-01T00:00:00Z".parse()?;
+        let mut seconds = Vec::new();
+        for number in 0..times {
+            let rows = CsvGenerator::new(self.plan.coins, self.plan.times).moments(start, HOUR);
+            if number == 0 {
+                rows.write(File::create(&self.file)?)?;
+            } else {
+                self.append(&rows)?;
+            }
+            File::open(&self.file)?.sync_all()?;
+            seconds.push(self.load(&database)?.seconds);
+            start += HOUR * u32::try_from(self.plan.times)?;
+        }
+        let (first, last) = seconds.first().zip(seconds.last()).context("no launch")?;
+        let what = "the last of as many launches, each with that many rows appended";
+        Ok(Comparison::of(what, *last, "the first of them", *first, "s", "<= 1.2x"))
     }
 
     fn ask(&self, database: &str, query: &str) -> Result<String> {
@@ -265,14 +292,18 @@ impl Bench<'_> {
 
     /// Appends later snapshots of some coins; also written to a file of their own, with the header.
     fn append_one_percent(&self) -> Result<PathBuf> {
-        let delta = self.plan.folder.join("delta.csv");
         let later = CsvGenerator::new(self.plan.coins, self.plan.times.div_ceil(100).max(1));
-        let start = "2026-01-01T00:00:00Z".parse()?;
-        later.moments(start, std::time::Duration::from_secs(3600)).write(File::create(&delta)?)?;
-        let mut file = OpenOptions::new().append(true).open(&self.file)?;
-        for line in BufReader::new(File::open(&delta)?).lines().skip(1) {
-            writeln!(file, "{}", line?)?;
-        }
+        self.append(&later.moments("2026-01-01T00:00:00Z".parse()?, HOUR))
+    }
+
+    fn append(&self, rows: &CsvGenerator) -> Result<PathBuf> {
+        let delta = self.plan.folder.join("delta.csv");
+        rows.write(File::create(&delta)?)?;
+        let mut out = BufWriter::new(OpenOptions::new().append(true).open(&self.file)?);
+        let mut delta_rows = BufReader::new(File::open(&delta)?);
+        delta_rows.read_line(&mut String::new())?;
+        std::io::copy(&mut delta_rows, &mut out)?;
+        out.flush()?;
         Ok(delta)
     }
 }
