@@ -6,13 +6,15 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, PgConnection};
 use kasparro_testkit::database::TestDatabase;
 use kasparro_testkit::process::Program;
 use kasparro_testkit::proxy::PostgresProxy;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::support::{Role, check_invariants, etl, newest_tally, number, texts};
+use crate::support::{Role, check_invariants, contents, etl, newest_tally, number, texts};
 
 const COINS: u32 = 600;
 const LONG: Duration = Duration::from_secs(60);
@@ -152,4 +154,21 @@ fn a_load_that_was_killed_behind_a_split_is_finished_by_the_next_run() {
         assert_eq!(case.parts().len(), 2, "{statement}");
         assert_eq!(number(&mut case.database.connect(), "select count(*) from observations"), 12_060);
     }
+}
+
+#[test]
+fn a_month_is_one_again_without_the_migration_that_splits() {
+    let case = Case::new();
+    case.append(&(rows(10..20, "2.5") + &padding()));
+    case.load(case.database.url());
+    let mut connection = case.database.connect();
+    let before = contents(&mut connection);
+    let migrate = |connection: &mut PgConnection, sql: &str| {
+        connection.transaction(|connection| connection.batch_execute(sql)).unwrap();
+    };
+    migrate(&mut connection, include_str!("../../../../migrations/2026-11-28-120000_parts/down.sql"));
+    assert_eq!(case.parts(), ["observations_csv_2025_03"]);
+    migrate(&mut connection, include_str!("../../../../migrations/2026-11-28-120000_parts/up.sql"));
+    assert_eq!(contents(&mut connection), before);
+    check_invariants(&mut connection);
 }

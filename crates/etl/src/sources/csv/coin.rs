@@ -39,11 +39,11 @@ impl CoinColumns {
             [name, symbol].into_iter().flatten().try_for_each(|column| refuse_several(head, column))?;
             // Only what is not given is taken from columns, and no id: the file is about this coin.
             let name = name.filter(|_| given.name.is_none());
-            let symbol =
-                symbol.filter(|column| given.symbol.is_none() && Pairs::of(head, *column) == Pairs::None);
+            let symbol = symbol
+                .filter(|column| given.symbol.is_none() && Pairs::of(head, *column, name) == Pairs::None);
             return Ok(Self { id: None, name, symbol, pairs: false, given: given.clone() });
         }
-        let pairs = symbol.map_or(Pairs::None, |column| Pairs::of(head, column));
+        let pairs = symbol.map_or(Pairs::None, |column| Pairs::of(head, column, name));
         if let (Some(column), Pairs::Others(pair)) = (symbol, &pairs) {
             return Err(refused_pairs(&head.header[column], pair));
         }
@@ -105,7 +105,7 @@ impl CoinColumns {
 }
 
 /// CoinMarketCap's histories have the number of a currency where the name of the coin would be.
-fn only_numbers(head: &Head, column: usize) -> bool {
+pub(super) fn only_numbers(head: &Head, column: usize) -> bool {
     let mut cells = head.cells(column).filter(|cell| !cell.is_empty()).peekable();
     cells.peek().is_some() && cells.all(|cell| cell.bytes().all(|byte| byte.is_ascii_digit()))
 }

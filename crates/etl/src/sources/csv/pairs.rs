@@ -1,5 +1,6 @@
 //! What prices are in: dollars, or what exchanges quote them in.
 
+use super::coin::only_numbers;
 use super::columns::{Role, are_candles};
 use super::head::{Head, Row};
 
@@ -36,13 +37,20 @@ fn is_currency(head: &Head, column: usize, row: &Row) -> bool {
     ];
     let is_among = |words: &[&str]| words.iter().any(|word| word.eq_ignore_ascii_case(row.cell(column)));
     let is_name = head.columns.of_role(Role::Name).any(|name| name == column);
-    // Beside another column of coins it is hardly one itself, unless it says the same.
+    // Beside another column of coins it is hardly one itself, unless it says the same or has names that nobody quotes in.
     let others = [Role::Id, Role::Name, Role::Symbol].map(|role| head.columns.of_role(role));
-    let mut others = others.into_iter().flatten().filter(|other| *other != column).peekable();
-    let is_quote = others.peek().is_some()
-        && is_among(&QUOTES)
-        && others.all(|other| !row.cell(other).eq_ignore_ascii_case(row.cell(column)));
+    let mut others = others.into_iter().flatten();
+    let is_quote = head.cells(column).all(|cell| cell.is_empty() || is_quote(cell))
+        && others.any(|other| other != column && !only_numbers(head, other))
+        && is_of_another(head, column, row);
     !is_name || is_among(&FIAT) || is_quote
+}
+
+/// Whether no other column of coins says the same in this row.
+fn is_of_another(head: &Head, column: usize, row: &Row) -> bool {
+    let others = [Role::Id, Role::Name, Role::Symbol].map(|role| head.columns.of_role(role));
+    let mut others = others.into_iter().flatten().filter(|other| *other != column);
+    others.all(|other| !row.cell(other).eq_ignore_ascii_case(row.cell(column)))
 }
 
 /// In what exchanges quote prices.
@@ -71,11 +79,11 @@ pub(super) enum Pairs {
 }
 
 impl Pairs {
-    /// By the cells of the column of symbols.
-    pub(super) fn of(head: &Head, symbol: usize) -> Self {
+    /// By the cells of the column of symbols. Exchanges do not name the coins: beside a name `STETH` is no pair.
+    pub(super) fn of(head: &Head, symbol: usize, name: Option<usize>) -> Self {
         let cells: Vec<&str> = head.cells(symbol).filter(|cell| !cell.is_empty()).collect();
         let Some(first) = cells.first() else { return Self::None };
-        if are_candles(&head.header) && cells.iter().all(|cell| is_joined_pair(cell)) {
+        if name.is_none() && are_candles(&head.header) && cells.iter().all(|cell| is_joined_pair(cell)) {
             return Self::Others((*first).to_owned());
         }
         if cells.iter().filter(|cell| is_pair(cell)).count() * 2 < cells.len() {
@@ -139,6 +147,8 @@ mod tests {
         assert!(columns("id,vs_currency,price\na,btc,1\n").unwrap_err().contains("btc"));
         assert!(columns("date,symbol,currency,close\n2020-01-01,ETH,BTC,1\n").unwrap_err().contains("BTC"));
         assert!(columns("symbol,base_asset,quote_asset,close\nETH,ETH,BTC,1\n").unwrap_err().contains("BTC"));
+        assert_eq!(columns("id,currency,price\n1,BTC,1\n2,ETH,1\n").unwrap().name, Some(1));
+        assert_eq!(columns("rank,slug,currency,price\n1,a,BTC,1\n2,b,XRP,1\n").unwrap().name, Some(2));
         assert_eq!(columns("symbol,currency,price\nBTC,BTC,1\nETH,Ethereum,1\n").unwrap().name, Some(1));
         assert_eq!(columns("currency,name,close\nUSD,Bitcoin,1\n").unwrap().name, Some(1));
         assert_eq!(columns("currency,price\nBitcoin,1\n").unwrap().name, Some(0));
@@ -159,7 +169,10 @@ mod tests {
         ] {
             assert!(columns(refused).unwrap_err().contains("pairs"), "{refused}");
         }
-        for coins in ["symbol,close\nFDUSD,1\n", "id,price\nbtc-bitcoin,1\n", "id,price\nhuobi-btc,1\n"] {
+        let named = "name,symbol,open,high,low,close\nLido Staked Ether,STETH,1,1,1,1\n";
+        for coins in
+            [named, "symbol,close\nFDUSD,1\n", "id,price\nbtc-bitcoin,1\n", "id,price\nhuobi-btc,1\n"]
+        {
             assert!(columns(coins).is_ok(), "{coins}");
         }
     }
