@@ -100,6 +100,17 @@ fn an_address_that_cannot_be_read_is_not_repeated() {
 }
 
 #[test]
+fn a_broken_line_of_the_env_file_is_named_and_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = "HOST=h\nDATABASE_URL=postgresql://u:canary pass@h/d\n";
+    std::fs::write(folder.path().join(".env"), broken).unwrap();
+    let output = etl("").folder(folder.path()).arguments(["check"]).run();
+    assert_eq!(output.code, 78, "{}", output.stderr);
+    assert!(output.stderr.contains(".env: line 2 is not of the form NAME=value"), "{}", output.stderr);
+    assert!(!output.stderr.contains("canary"), "{}", output.stderr);
+}
+
+#[test]
 fn a_wrong_setting_is_named_with_all_others() {
     let output = etl("")
         .variable("BATCH_SIZE", "many")
