@@ -14,6 +14,7 @@
 //!
 //! Nothing here knows HTTP, neither that of the sources nor that of the service.
 
+mod address;
 pub mod arithmetic;
 pub mod consensus;
 pub mod db;

@@ -1,6 +1,7 @@
 //! The command line: migrations, settings, exit codes.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
 
 use kasparro_testkit::database::TestDatabase;
 
@@ -10,8 +11,7 @@ use crate::support::{World, etl, number};
 fn eight_migrators_at_once_all_end_well_and_one_works() {
     let database = TestDatabase::empty();
     let programs: Vec<_> = (0..8).map(|_| etl(database.url()).arguments(["migrate"]).spawn()).collect();
-    let outputs: Vec<_> =
-        programs.into_iter().map(|program| program.wait(std::time::Duration::from_secs(60))).collect();
+    let outputs: Vec<_> = programs.into_iter().map(|program| program.wait(Duration::from_secs(60))).collect();
     for output in &outputs {
         assert_eq!(output.code, 0, "{}", output.stderr);
     }
@@ -90,12 +90,27 @@ fn a_database_that_is_away_costs_no_call() {
 
 #[test]
 fn an_address_that_cannot_be_read_is_not_repeated() {
-    for url in
-        ["postgres//me:canary@host/db", "mysql://me:canary@host/db", "postgresql://me:canary@host:port/db"]
-    {
-        let output = etl(url).run();
+    for url in [
+        "postgres//me:canary@host/db",
+        "mysql://me:canary@host/db",
+        "postgresql://me:canary@host:port/db",
+        "postgresql://me:canary/x@127.0.0.1:1/db",
+        "postgresql://me:1/canary@127.0.0.1:1/db",
+        "postgresql://me:x@canary@127.0.0.1:1/db",
+        "postgresql://me:canary%zz@127.0.0.1:1/db",
+        "postgresql://me:canary@[::1/db",
+        "postgresql://me:canary@127.0.0.1:99999/db",
+        "postgresql://me:canary pass@127.0.0.1:1/db",
+        "postgresql://127.0.0.1:1/db?pasword=canary",
+        "postgresql://127.0.0.1:1/db?sslmode=canary",
+        "host=127.0.0.1 port=99999 password='canary",
+    ] {
+        let started = Instant::now();
+        let output = etl(url).variable("ETL_DATABASE_WAIT_SECONDS", "30").run();
         assert_eq!(output.code, 78, "{url}: {}", output.stderr);
+        assert!(output.stderr.contains("DATABASE_URL cannot be used: "), "{url}: {}", output.stderr);
         assert!(!output.stderr.contains("canary"), "{}", output.stderr);
+        assert!(started.elapsed() < Duration::from_secs(10), "{url}");
     }
 }
 
