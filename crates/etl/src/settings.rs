@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::age::Age;
 use crate::cli::Options;
-use crate::http::{Ledger, Policy, Taping};
+use crate::http::{Ledger, Policy, Taping, without_user};
 use crate::logging::Format;
 use crate::sources;
 use crate::sources::csv::CsvMap;
@@ -191,6 +191,13 @@ fn given(value: Option<&str>) -> Option<&str> {
     value.map(str::trim).filter(|value| !value.is_empty())
 }
 
+/// Scheme, host, port and path.
+fn without_extras(url: &Url) -> Url {
+    let mut bare = without_user(url);
+    bare.set_query(None);
+    bare
+}
+
 /// What exists as a whole is one path, whatever characters are in it; else commas separate.
 fn csv_paths(value: Option<&str>) -> Vec<PathBuf> {
     let Some(value) = given(value) else { return Vec::new() };
@@ -300,11 +307,16 @@ impl Check {
         names
     }
 
-    fn base_url(&mut self, name: &str, value: Option<&str>, default: &str) -> Option<Url> {
-        let usable = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
-        match given(value).map(|text| Url::parse(text).ok().filter(usable)) {
-            Some(Some(url)) => return Some(url),
-            // Not repeated: people have put keys into addresses.
+    /// The address of a source; its `key` has a variable of its own. What is refused is not repeated: people have put
+    /// keys into addresses.
+    fn base_url(&mut self, name: &str, value: Option<&str>, key: &str, default: &str) -> Option<Url> {
+        let is_usable = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+        let is_bare = |url: &Url| *url == without_extras(url);
+        match given(value).map(|text| Url::parse(text).ok().filter(is_usable)) {
+            Some(Some(url)) if is_bare(&url) => return Some(url),
+            Some(Some(_)) => self.problems.push(format!(
+                "{name}: an address with a user, a password, a ? or a # in it; give host and path alone, and the key as {key}"
+            )),
             Some(None) => {
                 self.problems.push(format!("{name}: not an address that begins with https:// (or http://)"))
             }
@@ -314,15 +326,19 @@ impl Check {
     }
 
     fn coinpaprika(&mut self, options: &Options) -> Option<Endpoint> {
-        let key = self.secret("COINPAPRIKA_API_KEY");
+        const KEY: &str = "COINPAPRIKA_API_KEY";
+        let key = self.secret(KEY);
         let default = if key.is_some() { COINPAPRIKA_PRO_URL } else { COINPAPRIKA_URL };
-        let base = self.base_url("COINPAPRIKA_BASE_URL", options.coinpaprika_base_url.as_deref(), default);
+        let base = options.coinpaprika_base_url.as_deref();
+        let base = self.base_url("COINPAPRIKA_BASE_URL", base, KEY, default);
         Endpoint::new(base, "/v1", key.map(|key| ("Authorization", key)))
     }
 
     fn coingecko(&mut self, options: &Options) -> Option<Endpoint> {
-        let key = self.secret("COINGECKO_API_KEY");
-        let base = self.base_url("COINGECKO_BASE_URL", options.coingecko_base_url.as_deref(), COINGECKO_URL);
+        const KEY: &str = "COINGECKO_API_KEY";
+        let key = self.secret(KEY);
+        let base = options.coingecko_base_url.as_deref();
+        let base = self.base_url("COINGECKO_BASE_URL", base, KEY, COINGECKO_URL);
         let pro = base.as_ref().is_some_and(|url| url.host_str() == Some(COINGECKO_PRO_HOST));
         let header = if pro { "x-cg-pro-api-key" } else { "x-cg-demo-api-key" };
         Endpoint::new(base, "/api/v3", key.map(|key| (header, key)))
@@ -365,6 +381,26 @@ mod tests {
             assert!(text.contains(name), "{name} in {text}");
         }
         assert!(!text.contains("secret"));
+    }
+
+    #[test]
+    fn a_base_url_with_more_than_host_and_path_is_refused_and_the_variable_of_the_key_is_named() {
+        for extra in
+            ["http://h/v1?api_key=canary", "http://canary@h/v1", "http://u:canary@h", "http://h/v1#canary"]
+        {
+            let options = Options {
+                coingecko_base_url: Some(extra.into()),
+                coinpaprika_base_url: Some(extra.into()),
+                ..Options::default()
+            };
+            let text = Settings::check(&options).unwrap_err().to_string();
+            for name in
+                ["COINGECKO_BASE_URL", "COINGECKO_API_KEY", "COINPAPRIKA_BASE_URL", "COINPAPRIKA_API_KEY"]
+            {
+                assert!(text.contains(name), "{name} in {text}");
+            }
+            assert!(!text.contains("canary"), "{text}");
+        }
     }
 
     #[test]

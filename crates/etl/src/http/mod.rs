@@ -240,14 +240,34 @@ fn redirected(from: &Url, location: Option<&str>) -> Result<Url, Failed> {
     }
 }
 
-/// An address without user, password and fragment, for logs and the database.
+/// An address for logs and the database: without user, password and fragment, and without keys in its query.
 pub(crate) fn redacted(url: &Url) -> String {
-    let mut shown = url.clone();
-    // Fails only for addresses that cannot have a user at all.
-    let _ = shown.set_username("");
-    let _ = shown.set_password(None);
-    shown.set_fragment(None);
+    let mut shown = without_user(url);
+    if url.query_pairs().any(|(name, _)| is_secret(&name)) {
+        let pairs: Vec<_> = url.query_pairs().collect();
+        shown.query_pairs_mut().clear().extend_pairs(
+            pairs.iter().map(|(name, value)| {
+                (name.as_ref(), if is_secret(name) { "redacted" } else { value.as_ref() })
+            }),
+        );
+    }
     shown.to_string()
+}
+
+/// Whether a parameter of this name is nobody's business.
+fn is_secret(parameter: &str) -> bool {
+    let name = parameter.to_ascii_lowercase();
+    ["key", "token", "secret", "pass", "auth", "sig"].iter().any(|word| name.contains(word))
+}
+
+/// An address without user, password and fragment.
+pub(crate) fn without_user(url: &Url) -> Url {
+    let mut bare = url.clone();
+    // Fails only for addresses that cannot have a user at all.
+    let _ = bare.set_username("");
+    let _ = bare.set_password(None);
+    bare.set_fragment(None);
+    bare
 }
 
 #[cfg(test)]
@@ -280,5 +300,16 @@ mod tests {
     fn an_address_is_shown_without_secrets() {
         let url = Url::parse("https://user:hunter2@api.example.org/v1?page=1#x").unwrap();
         assert_eq!(redacted(&url), "https://api.example.org/v1?page=1");
+        let url =
+            Url::parse("https://api.example.org/v1?a=%20b&x_cg_demo_api_key=hunter2&Token=hunter2").unwrap();
+        assert_eq!(
+            redacted(&url),
+            "https://api.example.org/v1?a=+b&x_cg_demo_api_key=redacted&Token=redacted"
+        );
+        let refused = redirected(&url, Some("https://evil.example/?api_key=hunter2")).err().unwrap();
+        assert_eq!(
+            refused.message,
+            "redirect to another host refused: https://evil.example/?api_key=redacted"
+        );
     }
 }
