@@ -7,6 +7,7 @@ mod politeness;
 mod retry_after;
 mod tape;
 
+use std::fmt;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
@@ -38,7 +39,40 @@ pub(crate) struct Client {
     clock: Clock,
     cancel: Cancel,
     /// The source as a whole ends here, whatever a single request may still do.
-    deadline: Instant,
+    deadline: Deadline,
+}
+
+/// When something has to be over, and by which setting.
+#[derive(Clone, Copy)]
+struct Deadline {
+    end: Instant,
+    /// What it is set for.
+    what: &'static str,
+    allowed: Duration,
+    setting: &'static str,
+}
+
+impl Deadline {
+    fn after(allowed: Duration, what: &'static str, setting: &'static str) -> Self {
+        Self { end: Instant::now() + allowed, what, allowed, setting }
+    }
+
+    fn left(&self) -> Duration {
+        self.end.saturating_duration_since(Instant::now())
+    }
+
+    /// A failure; what might have come with more time is said to have been too slow.
+    fn explain(&self, failed: Failed) -> Failed {
+        let is_late = failed.transient && self.left().is_zero();
+        if is_late { Failed { message: self.to_string(), ..failed } } else { failed }
+    }
+}
+
+impl fmt::Display for Deadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, allowed, setting, .. } = self;
+        write!(f, "the {what} took longer than {} s ({setting})", allowed.as_secs_f64())
+    }
 }
 
 /// A GET that is to answer with a JSON array.
@@ -63,7 +97,6 @@ impl Client {
             .timeout_resolve(Some(Duration::from_secs(5)))
             .timeout_connect(Some(Duration::from_secs(5)))
             .timeout_per_read(Some(Duration::from_secs(10)))
-            .timeout_per_call(Some(policy.call_timeout))
             .user_agent(concat!(
                 "kasparro-etl/",
                 env!("CARGO_PKG_VERSION"),
@@ -75,7 +108,7 @@ impl Client {
             )
             .build()
             .new_agent();
-        let deadline = Instant::now() + policy.source_deadline;
+        let deadline = Deadline::after(policy.source_deadline, "source", "ETL_SOURCE_DEADLINE_SECONDS");
         let pace = Pace::new(policy.calls_per_minute);
         Self { agent, policy, pace, book, tape, clock, cancel, deadline }
     }
@@ -85,22 +118,17 @@ impl Client {
     /// # Errors
     /// The last failure, with the address and without secrets.
     pub(crate) fn get_array(&self, request: &Request) -> Result<Answer, SourceError> {
-        let give_up = self.deadline.min(Instant::now() + self.policy.request_deadline);
+        self.wait_for_turn()?;
+        let deadline = self.deadline();
         let mut attempt = 1;
         loop {
-            if !self.is_replay() {
-                self.pace.wait(&self.cancel)?;
-            }
-            if Instant::now() > self.deadline {
-                let seconds = self.policy.source_deadline.as_secs();
-                let message =
-                    format!("the source took longer than {seconds} s (ETL_SOURCE_DEADLINE_SECONDS)");
-                return Err(SourceError::new(FailureKind::Unavailable, message));
+            if deadline.left().is_zero() {
+                return Err(SourceError::new(FailureKind::Unavailable, deadline.to_string()));
             }
             if let Some(book) = self.book.as_ref().filter(|_| !self.is_replay()) {
                 book.enter(&self.cancel)?;
             }
-            let failed = match self.attempt(request) {
+            let failed = match self.attempt(request, deadline) {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
@@ -111,7 +139,7 @@ impl Client {
                 self.policy.backoff(attempt, failed.retry_after)
             };
             let last = attempt >= self.policy.attempts;
-            if !failed.transient || last || Instant::now() + wait > give_up {
+            if !failed.transient || last || wait > deadline.left() {
                 return Err(self.final_error(request, failed, attempt));
             }
             log::warn!(
@@ -124,7 +152,20 @@ impl Client {
                 return Err(cancelled());
             }
             attempt += 1;
+            self.wait_for_turn()?;
         }
+    }
+
+    /// Waits until one more call is polite.
+    fn wait_for_turn(&self) -> Result<(), SourceError> {
+        if self.is_replay() { Ok(()) } else { self.pace.wait(&self.cancel) }
+    }
+
+    /// When a request that begins now has to be over.
+    fn deadline(&self) -> Deadline {
+        let request =
+            Deadline::after(self.policy.request_deadline, "request", "ETL_REQUEST_DEADLINE_SECONDS");
+        if request.end < self.deadline.end { request } else { self.deadline }
     }
 
     fn is_replay(&self) -> bool {
@@ -142,12 +183,12 @@ impl Client {
     }
 
     /// One attempt, over the network or from a recording.
-    fn attempt(&self, request: &Request) -> Result<Answer, Failed> {
+    fn attempt(&self, request: &Request, deadline: Deadline) -> Result<Answer, Failed> {
         let played = self.tape.as_ref().map(|tape| tape.play(&request.url)).transpose()?.flatten();
         let answer = match played {
             Some(answer) => answer,
             None => {
-                let answer = self.call(request)?;
+                let answer = self.call(request, deadline).map_err(|failed| deadline.explain(failed))?;
                 if let Some(tape) = &self.tape {
                     tape.keep(&answer)?;
                 }
@@ -158,10 +199,11 @@ impl Client {
     }
 
     /// Follows redirects that stay with the same host.
-    fn call(&self, request: &Request) -> Result<Taped, Failed> {
+    fn call(&self, request: &Request, deadline: Deadline) -> Result<Taped, Failed> {
         let mut url = request.url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let mut call = self.agent.get(url.as_str());
+            let time = self.policy.call_timeout.min(deadline.left());
+            let mut call = self.agent.get(url.as_str()).config().timeout_per_call(Some(time)).build();
             if let Some((name, key)) = &request.key {
                 call = call.header(*name, key.expose());
             }
