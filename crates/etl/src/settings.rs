@@ -170,6 +170,7 @@ impl Settings {
             attempts: self.retry_attempts,
             base_delay: self.retry_delay,
             calls_per_minute: limit(asked.per_minute, vendor.per_minute),
+            turns: endpoint.turns(),
             // Calls to a mirror are nobody's business unless somebody limits them.
             ledger: (quota.is_some() || !endpoint.is_local())
                 .then(|| Ledger { host: endpoint.host(), quota }),
@@ -429,6 +430,14 @@ mod tests {
         assert_eq!(policy(&settings, &settings.coingecko, asked), (Some(5), Some(Some(7))));
         let unlimited = Limits { per_minute: Some(0), per_month: Some(0) };
         assert_eq!(policy(&settings, &settings.coinpaprika, unlimited), (None, Some(None)));
+    }
+
+    #[test]
+    fn every_client_of_an_api_counts_the_same_calls() {
+        let settings = Settings::for_tests();
+        let turns = |settings: &Settings, name| (sources::find(name).unwrap().policy)(settings).turns;
+        assert!(Arc::ptr_eq(&turns(&settings, "coingecko"), &turns(&settings.clone(), "coingecko")));
+        assert!(!Arc::ptr_eq(&turns(&settings, "coingecko"), &turns(&settings, "coinpaprika")));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod tape;
 
 use std::fmt;
 use std::io::Read;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kasparro_core::secret::Secret;
@@ -20,7 +21,8 @@ use crate::source::Clock;
 pub(crate) use answer::Answer;
 use answer::{Failed, judge};
 pub(crate) use ledger::{Book, Ledger};
-pub(crate) use politeness::{Pace, Policy};
+use politeness::Pace;
+pub(crate) use politeness::{Policy, Turns};
 use tape::Taped;
 pub(crate) use tape::{Tape, Taping};
 
@@ -109,7 +111,7 @@ impl Client {
             .build()
             .new_agent();
         let deadline = Deadline::after(policy.source_deadline, "source", "ETL_SOURCE_DEADLINE_SECONDS");
-        let pace = Pace::new(policy.calls_per_minute);
+        let pace = Pace::new(policy.calls_per_minute, Arc::clone(&policy.turns));
         Self { agent, policy, pace, book, tape, clock, cancel, deadline }
     }
 
@@ -212,6 +214,7 @@ impl Client {
             if matches!(status, 301 | 302 | 303 | 307 | 308) {
                 let location = response.headers().get("location").and_then(|value| value.to_str().ok());
                 url = redirected(&url, location)?;
+                self.wait_for_turn().map_err(Failed::from_source)?;
                 continue;
             }
             let headers = response.headers().clone();
