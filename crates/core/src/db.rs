@@ -25,6 +25,9 @@ pub enum DbError {
     /// A statement failed.
     #[error("database: {0}")]
     Query(#[from] diesel::result::Error),
+    /// The tables are not for this program to change. The text has the way out.
+    #[error("{0}")]
+    Schema(String),
     /// A migration failed; nothing of it was kept.
     #[error("migration: {0}")]
     Migration(String),
@@ -161,6 +164,10 @@ pub fn migrate(url: &str) -> Result<Vec<String>, DbError> {
             .bind::<diesel::sql_types::BigInt, _>(MIGRATION_LOCK)
             .execute(gate)?;
         worker.batch_execute("set lock_timeout = '5s'")?;
+        let state = schema_state(&mut worker)?;
+        if let (SchemaState::Newer { .. }, Some(advice)) = (&state, state.advice()) {
+            return Err(DbError::Schema(advice));
+        }
         let applied = worker
             .run_pending_migrations(MIGRATIONS)
             .map_err(|error| DbError::Migration(error.to_string()))?;

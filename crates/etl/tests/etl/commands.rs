@@ -3,9 +3,10 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
+use diesel::connection::SimpleConnection;
 use kasparro_testkit::database::TestDatabase;
 
-use crate::support::{World, etl, number};
+use crate::support::{Role, World, etl, number};
 
 #[test]
 fn eight_migrators_at_once_all_end_well_and_one_works() {
@@ -73,6 +74,35 @@ fn tables_of_another_version_are_refused_with_the_way_out() {
         let output = world.etl().run();
         assert_eq!(output.code, 78);
         assert!(output.stderr.contains(words), "{}", output.stderr);
+    }
+}
+
+#[test]
+fn tables_of_a_newer_version_are_left_alone_by_migrate() {
+    let database = TestDatabase::new();
+    let mut connection = database.connect();
+    connection
+        .batch_execute("insert into __diesel_schema_migrations (version) values ('29990101000000')")
+        .unwrap();
+    let output = etl(database.url()).arguments(["migrate"]).run();
+    assert_eq!(output.code, 78, "{}{}", output.stdout, output.stderr);
+    assert!(
+        output.stderr.contains("of version 29990101000000") && output.stderr.contains("use a newer program"),
+        "{}",
+        output.stderr
+    );
+}
+
+#[test]
+fn a_role_without_rights_is_told_who_migrates() {
+    for database in [TestDatabase::empty(), TestDatabase::new()] {
+        let role = Role::new(&database, "");
+        database.connect().batch_execute("revoke create on schema public from public").unwrap();
+        let output = etl(&role.url).arguments(["migrate"]).run();
+        assert_eq!(output.code, 78, "{}{}", output.stdout, output.stderr);
+        for words in ["permission denied", "by their owner", "grant create on schema"] {
+            assert!(output.stderr.contains(words), "{words}: {}", output.stderr);
+        }
     }
 }
 
