@@ -302,6 +302,10 @@ impl Check {
                 names.push(name.to_owned());
             }
         }
+        if list.split(',').all(|name| name.trim().is_empty()) {
+            self.problems
+                .push(format!("KASPARRO_SOURCES: {list:?} names no source; there are {}", all.join(", ")));
+        }
         if names.iter().any(|name| name == "csv") && !has_csv {
             self.problems.push("CSV_FILE_PATH: the source csv needs a file or a folder".to_owned());
         }

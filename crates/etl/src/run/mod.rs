@@ -443,6 +443,8 @@ pub(crate) fn owner() -> String {
 
 /// Whether a source is one that the registry has; settings have checked it.
 pub(crate) fn registration(name: &str) -> Result<&'static sources::Registration, SourceError> {
-    sources::find(name)
-        .ok_or_else(|| SourceError::new(FailureKind::Config, format!("{name}: unknown source")))
+    sources::find(name).ok_or_else(|| {
+        let message = format!("{name:?}: unknown source; there are {}", sources::names().join(", "));
+        SourceError::new(FailureKind::Config, message)
+    })
 }

@@ -216,12 +216,11 @@ impl Report {
     /// Value of `etl_runs.status`.
     pub(super) fn status(&self) -> &'static str {
         let failed = self.failures().count();
-        let skipped = self.outcomes.iter().all(|outcome| matches!(outcome.ended, Ended::Skipped));
         match () {
             () if self.signal.is_some() => "cancelled",
             () if self.aborted.is_some() => "failed",
             () if failed == 0 && self.unresolved.is_some() => "partial",
-            () if failed == 0 && skipped => "skipped",
+            () if failed == 0 && !self.outcomes.is_empty() && self.nothing_was_read() => "skipped",
             () if failed == 0 => "succeeded",
             () if failed < self.outcomes.len() => "partial",
             () => "failed",
@@ -296,17 +295,23 @@ impl Report {
 
     /// What happened, in one sentence.
     fn summary(&self, took: Duration) -> String {
+        // Settings have made sure that a run has sources.
+        if self.success() && self.outcomes.is_empty() {
+            return "there is nothing to be read again".to_owned();
+        }
         let mut all = Tally::default();
         self.outcomes.iter().for_each(|outcome| all += outcome.tally);
         let nothing_new = all.loaded == 0 && all.restated == 0;
         let verdict = match self.status() {
             "succeeded" if nothing_new => "nothing new".to_owned(),
             "succeeded" => sentence(&all),
-            "partial" => format!(
-                "{} source(s) failed, the rest is loaded: {}",
-                self.failures().count(),
-                sentence(&all)
-            ),
+            "partial" => match self.failures().count() {
+                0 => format!(
+                    "every source is loaded, which coins are one asset was not decided: {}",
+                    sentence(&all)
+                ),
+                failed => format!("{failed} source(s) failed, the rest is loaded: {}", sentence(&all)),
+            },
             "skipped" => "another run is at it".to_owned(),
             "cancelled" => format!("ended by a signal, what was committed stays: {}", sentence(&all)),
             _ if all.extracted() > 0 => format!("no source was read to its end: {}", sentence(&all)),
@@ -356,6 +361,24 @@ mod tests {
         codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), 8);
+    }
+
+    #[test]
+    fn what_nothing_and_the_rest_were_is_told_as_it_was() {
+        let said = |report: Report| report.summary(Duration::ZERO);
+        assert_eq!(said(report(&[])), "there is nothing to be read again");
+        let mut skipped = report(&[]);
+        skipped.add(Outcome::skipped("a"));
+        assert!(said(skipped).ends_with("another run is at it"));
+        let mut undecided = report(&[None]);
+        undecided.unresolved = Some(SourceError::new(FailureKind::Io, "x"));
+        assert_eq!(
+            said(undecided),
+            "done in 0.0 s: every source is loaded, which coins are one asset was not decided: no records"
+        );
+        assert!(
+            said(report(&[None, Some(FailureKind::Io)])).contains("1 source(s) failed, the rest is loaded")
+        );
     }
 
     #[test]

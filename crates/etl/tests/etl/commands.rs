@@ -173,6 +173,26 @@ fn a_wrong_setting_is_named_with_all_others() {
 }
 
 #[test]
+fn a_list_without_a_source_is_refused_and_an_unknown_source_is_told_which_there_are() {
+    let world = World::new();
+    for (arguments, words) in [
+        (["run", "--sources", ","], "KASPARRO_SOURCES: \",\" names no source; there are coinpaprika, "),
+        (
+            ["reprocess", "--source", "coinbase"],
+            "\"coinbase\": unknown source; there are coinpaprika, coingecko, csv",
+        ),
+        (
+            ["rejects", "--source", "coinbase"],
+            "\"coinbase\": unknown source; there are coinpaprika, coingecko, csv",
+        ),
+    ] {
+        let output = world.etl().arguments(arguments).run();
+        assert_eq!(output.code, 78, "{arguments:?}: {}", output.stderr);
+        assert!(output.stderr.contains(words), "{arguments:?}: {}", output.stderr);
+    }
+}
+
+#[test]
 fn a_secret_may_come_from_a_file() {
     let world = World::new();
     let folder = tempfile::tempdir().unwrap();
