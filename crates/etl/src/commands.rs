@@ -4,6 +4,7 @@ use std::io::Write;
 
 use diesel::PgConnection;
 use kasparro_core::db::DbError;
+use kasparro_core::log_line::escaped;
 use kasparro_core::role::{self, Granted, Purpose};
 use kasparro_core::store::{reject, source};
 use kasparro_core::{RejectCode, db};
@@ -130,7 +131,7 @@ fn reject_lines(one: &reject::Kept) -> String {
         one.source,
         one.code,
         one.times,
-        one.message,
+        escaped(&one.message),
         one.batch_id,
         one.raw_position
     )

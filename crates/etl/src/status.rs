@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use diesel::{PgConnection, QueryResult};
+use kasparro_core::log_line::escaped;
 use kasparro_core::store::call::{self, Used};
 use kasparro_core::store::checkpoint::{self, Checkpoint};
 use kasparro_core::store::drift::{self, Drift};
@@ -91,7 +92,7 @@ impl Status {
         for source in markets.into_iter().chain(others) {
             for (number, line) in source.lines(self.now).into_iter().enumerate() {
                 let name = if number == 0 { source.counters.name.as_str() } else { "" };
-                text.push_str(&format!("{name:width$} {line}\n"));
+                text.push_str(&format!("{name:width$} {}\n", escaped(&line)));
             }
         }
         text.push_str("last runs\n");

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use compact_str::CompactString;
+use kasparro_core::log_line::escaped;
 use kasparro_core::store::batch::RawKey;
 use kasparro_core::store::reject::Settled;
 use kasparro_core::store::run::Tally;
@@ -280,10 +281,10 @@ impl Report {
     fn text(&self, took: Duration) -> String {
         let mut text = String::new();
         for outcome in &self.outcomes {
-            text.push_str(&format!("{:12} {}\n", outcome.name, outcome.line()));
+            text.push_str(&format!("{:12} {}\n", outcome.name, escaped(&outcome.line())));
         }
         for listing in &self.listings {
-            text.push_str(&format!("{:12} {listing}\n", "listing"));
+            text.push_str(&format!("{:12} {}\n", "listing", escaped(&listing.to_string())));
         }
         match (&self.resolved, &self.unresolved) {
             (_, Some(error)) => text.push_str(&format!("{NAME:12} FAILED: {error}\n")),
