@@ -1,10 +1,12 @@
 //! `check`: configuration, database and files, and what a schedule costs.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult};
 use kasparro_core::store::call::{self, Used};
 use kasparro_core::store::checkpoint::{self, Checkpoint};
-use kasparro_core::store::run::{self, SourceRun};
+use kasparro_core::store::run;
 use kasparro_core::store::source;
 
 use crate::age::{Age, in_words};
@@ -24,14 +26,15 @@ pub(crate) fn check(settings: &Settings, every: Option<Age>) -> u8 {
             (registration(name)?.open)(settings)?;
         }
         let mut connection = ready(settings)?;
-        let facts = Facts::gather(&mut connection).map_err(|error| database::failure(&error))?;
+        let facts =
+            Facts::gather(&mut connection, &settings.sources).map_err(|error| database::failure(&error))?;
         let mut text = format!(
             "the configuration is good; sources: {}; the database answers and its tables fit\n",
             settings.sources.join(", ")
         );
         for name in &settings.sources {
             let registration = registration(name)?;
-            let records = facts.records(name);
+            let records = facts.records.get(name).copied();
             if let Some(calls) = (registration.calls_per_run)(settings, records) {
                 let estimate = Estimate {
                     calls,
@@ -50,17 +53,23 @@ pub(crate) fn check(settings: &Settings, every: Option<Age>) -> u8 {
 struct Facts {
     now: DateTime<Utc>,
     next_month: DateTime<Utc>,
-    runs: Vec<SourceRun>,
+    /// Records of the newest read of each source that came to its end.
+    records: BTreeMap<String, u64>,
     used: Vec<Used>,
     checkpoints: Vec<Checkpoint>,
 }
 
 impl Facts {
-    fn gather(connection: &mut PgConnection) -> QueryResult<Self> {
+    fn gather(connection: &mut PgConnection, sources: &[String]) -> QueryResult<Self> {
+        let mut records = BTreeMap::new();
+        for name in sources {
+            let read = run::last_fresh_read(connection, name, i64::MAX)?;
+            records.extend(read.and_then(|(_, read)| Some((name.clone(), u64::try_from(read).ok()?))));
+        }
         Ok(Self {
             now: source::database_time(connection)?,
             next_month: call::next_month(connection)?,
-            runs: run::newest_of_each_source(connection)?,
+            records,
             used: call::this_month(connection)?,
             checkpoints: checkpoint::all(connection)?,
         })
@@ -72,12 +81,6 @@ impl Facts {
         let listing = listing::of_sources(&[of.to_owned()]).next()?;
         let point = self.checkpoints.iter().find(|point| point.source == listing.name);
         Some(ListingCost { every, calls: point.and_then(listing::calls) })
-    }
-
-    /// Records of the last run of a source that came to its end.
-    fn records(&self, source: &str) -> Option<u64> {
-        let run = self.runs.iter().find(|run| run.source == source && run.status == "succeeded")?;
-        u64::try_from(run.extracted).ok().filter(|records| *records > 0)
     }
 
     fn used(&self, source: &str, host: &str) -> i64 {
@@ -173,7 +176,7 @@ mod tests {
         let facts = Facts {
             now: "2026-11-23T12:00:00Z".parse().unwrap(),
             next_month: "2026-12-01T00:00:00Z".parse().unwrap(),
-            runs: Vec::new(),
+            records: BTreeMap::new(),
             checkpoints: Vec::new(),
             used: vec![Used { source: "s".into(), host: "h".into(), today: used, this_month: used }],
         };
@@ -189,7 +192,7 @@ mod tests {
         let facts = Facts {
             now: DateTime::UNIX_EPOCH,
             next_month: DateTime::UNIX_EPOCH,
-            runs: Vec::new(),
+            records: BTreeMap::new(),
             used: Vec::new(),
             checkpoints: Vec::new(),
         };

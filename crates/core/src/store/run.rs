@@ -108,18 +108,24 @@ pub fn count_batches(
         .map(drop)
 }
 
-/// The newest earlier run that read a source to its end, and how many records it read; `None` when there is none.
+/// The newest run before another that read an API to its end and got bytes from it that were new, and how many records it
+/// read; `None` when there is none. Bytes that were kept and are read again were there before the run.
 ///
 /// # Errors
 /// What the database says.
-pub fn last_extracted(
+pub fn last_fresh_read(
     connection: &mut PgConnection,
     source: &str,
     before_run: i64,
 ) -> QueryResult<Option<(i64, i64)>> {
+    use crate::schema::{etl_batches as b, raw_api_data as r};
     use etl_run_sources as t;
+    let fresh = b::table
+        .inner_join(r::table.on(b::raw_api_id.eq(r::raw_id.nullable())))
+        .filter(b::run_id.eq(t::run_id).and(b::source.eq(t::source)).and(r::fetched_at.ge(t::started_at)));
     t::table
         .filter(t::source.eq(source).and(t::status.eq("succeeded")).and(t::run_id.lt(before_run)))
+        .filter(diesel::dsl::exists(fresh))
         .order(t::run_id.desc())
         .select((t::run_id, t::extracted))
         .first(connection)

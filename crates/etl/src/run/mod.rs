@@ -308,7 +308,7 @@ impl Launch {
             return;
         }
         let now = outcome.tally.extracted();
-        match run::last_extracted(&mut self.control, &outcome.name, run_id) {
+        match run::last_fresh_read(&mut self.control, &outcome.name, run_id) {
             Ok(Some((last, before))) if now < before / 2 => {
                 log::warn!("{}: {now} records, far fewer than the {before} of run {last}", outcome.name);
             }
