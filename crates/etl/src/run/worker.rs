@@ -133,7 +133,13 @@ impl Assignment {
         }
         indexed?;
         match producer.join() {
-            Ok(()) => Ok(Ended::Done),
+            Ok(()) => {
+                // What such a read does not have is not missing.
+                if source.was_cut_short() {
+                    priced.clear();
+                }
+                Ok(Ended::Done)
+            }
             Err(_) => Err(SourceError::new(
                 FailureKind::Io,
                 "the reader of this source crashed; this is a defect of kasparro-etl",
