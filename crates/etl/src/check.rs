@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult};
+use kasparro_core::role;
 use kasparro_core::store::call::{self, Used};
 use kasparro_core::store::checkpoint::{self, Checkpoint};
 use kasparro_core::store::run;
@@ -12,8 +13,9 @@ use kasparro_core::store::source;
 use crate::age::{Age, in_words};
 use crate::commands::{finish, ready};
 use crate::database;
+use crate::failure::{FailureKind, SourceError};
 use crate::http::Ledger;
-use crate::identity::listing;
+use crate::identity::{self, listing};
 use crate::progress::grouped;
 use crate::run::registration;
 use crate::settings::Settings;
@@ -21,32 +23,60 @@ use crate::status::shown;
 
 /// Checks what can be checked without a call, and tells the calls of each source.
 pub(crate) fn check(settings: &Settings, every: Option<Age>) -> u8 {
-    finish(|| {
-        for name in &settings.sources {
-            (registration(name)?.open)(settings)?;
+    let mut problems = Vec::new();
+    let mut note = |checked: Result<(), SourceError>| problems.extend(checked.err());
+    for name in &settings.sources {
+        note(registration(name).and_then(|registration| (registration.open)(settings)).map(drop));
+    }
+    note(identity::check_links(settings.asset_links_path.as_deref()));
+    let costs = ready_to_load(settings).and_then(|mut connection| costs(&mut connection, settings, every));
+    match costs {
+        Ok(costs) if problems.is_empty() => finish(|| Ok(good(settings) + &costs)),
+        costs => {
+            problems.extend(costs.err());
+            problems.iter().for_each(|problem| log::error!("{problem}"));
+            FailureKind::gravest(problems.iter().map(|problem| problem.kind))
+                .map_or(0, FailureKind::exit_code)
         }
-        let mut connection = ready(settings)?;
-        let facts =
-            Facts::gather(&mut connection, &settings.sources).map_err(|error| database::failure(&error))?;
-        let mut text = format!(
-            "the configuration is good; sources: {}; the database answers and its tables fit\n",
-            settings.sources.join(", ")
-        );
-        for name in &settings.sources {
-            let registration = registration(name)?;
-            let records = facts.records.get(name).copied();
-            if let Some(calls) = (registration.calls_per_run)(settings, records) {
-                let estimate = Estimate {
-                    calls,
-                    is_bound: records.is_none(),
-                    ledger: (registration.policy)(settings).ledger,
-                    listing: facts.listing(settings, name),
-                };
-                text.push_str(&format!("{name:12} {}\n", estimate.words(&facts, name, every)));
-            }
+    }
+}
+
+fn good(settings: &Settings) -> String {
+    format!(
+        "the configuration is good; sources: {}; the database answers, its tables fit and can be loaded\n",
+        settings.sources.join(", ")
+    )
+}
+
+/// A connection to a database that a run could load.
+fn ready_to_load(settings: &Settings) -> Result<PgConnection, SourceError> {
+    let mut connection = ready(settings)?;
+    role::try_loading(&mut connection).map_err(|error| database::failure(&error))?;
+    Ok(connection)
+}
+
+/// A line for each source that is asked.
+fn costs(
+    connection: &mut PgConnection,
+    settings: &Settings,
+    every: Option<Age>,
+) -> Result<String, SourceError> {
+    let facts = Facts::gather(connection, &settings.sources).map_err(|error| database::failure(&error))?;
+    let mut text = String::new();
+    for name in &settings.sources {
+        let registration = registration(name)?;
+        let records = facts.records.get(name).copied();
+        if let Some(calls) = (registration.calls_per_run)(settings, records) {
+            let estimate = Estimate {
+                calls,
+                is_bound: records.is_none(),
+                ledger: (registration.policy)(settings).ledger,
+                listing: facts.listing(settings, name),
+            };
+            text.push_str(&format!("{name:12} {}\n", estimate.words(&facts, name, every)));
         }
-        Ok(text)
-    })
+    }
+    Ok(text)
 }
 
 /// What the database knows.

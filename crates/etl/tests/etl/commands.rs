@@ -212,6 +212,39 @@ fn a_secret_may_come_from_a_file() {
 }
 
 #[test]
+fn check_finds_what_a_run_would_end_with() {
+    let world = World::new();
+    let folder = tempfile::tempdir().unwrap();
+    let garbage = folder.path().join("links.csv");
+    std::fs::write(&garbage, "verdict,source,crypto_id,other_source,other_id,note\nsame,coinpaprika,a\n")
+        .unwrap();
+    let role = Role::new(&world.database, "");
+    let sql = format!(
+        "grant usage on schema public to {0}; grant select on all tables in schema public to {0}",
+        role.name
+    );
+    world.database.connect().batch_execute(&sql).unwrap();
+    let missing = folder.path().join("none.csv");
+    let none = std::path::PathBuf::new();
+    let with = |url: &str, links| world.etl_at(url).variable("ASSET_LINKS_PATH", links);
+    for (url, links, code, words) in [
+        (world.database.url(), &missing, 66, "none.csv"),
+        (world.database.url(), &garbage, 65, "links.csv line 2"),
+        (role.url.as_str(), &none, 78, "permission denied"),
+    ] {
+        for command in ["check", "run"] {
+            let output = with(url, links).arguments([command]).run();
+            assert_eq!(output.code, code, "{command}: {words}: {}", output.stderr);
+            assert!(output.stderr.contains(words), "{command}: {words}: {}", output.stderr);
+            assert!(!output.stdout.contains("is good"), "{}", output.stdout);
+        }
+    }
+    let both = with(&role.url, &missing).arguments(["check"]).run();
+    assert!(both.stderr.contains("none.csv") && both.stderr.contains("permission denied"), "{}", both.stderr);
+    assert_eq!((world.etl().arguments(["check"]).run().code, both.code), (0, 78));
+}
+
+#[test]
 fn status_and_rejects_tell_what_happened() {
     let world = World::new();
     assert!(world.etl().arguments(["status"]).run().stdout.contains("no run yet"));
