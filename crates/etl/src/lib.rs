@@ -43,6 +43,11 @@ pub fn main() -> ExitCode {
         eprintln!("kasparro-etl: {error}");
         return failure::FailureKind::Config.exit_code().into();
     }
+    let unreadable = Cli::unreadable_variables();
+    if !unreadable.is_empty() {
+        unreadable.iter().for_each(|name| eprintln!("kasparro-etl: {name}: its value is not UTF-8"));
+        return failure::FailureKind::Config.exit_code().into();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

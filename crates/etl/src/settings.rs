@@ -289,6 +289,17 @@ impl Check {
         })
     }
 
+    /// A key, which is sent as a header.
+    fn key(&mut self, name: &str) -> Option<Secret> {
+        let key = self.secret(name)?;
+        if !key.expose().bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+            self.problems.push(format!(
+                "{name}: a line end or another character in it that no key has; give the key alone, on one line"
+            ));
+        }
+        Some(key)
+    }
+
     fn sources(&mut self, value: Option<&str>, has_csv: bool) -> Vec<String> {
         let all = sources::names();
         let Some(list) = given(value) else {
@@ -332,7 +343,7 @@ impl Check {
 
     fn coinpaprika(&mut self, options: &Options) -> Option<Endpoint> {
         const KEY: &str = "COINPAPRIKA_API_KEY";
-        let key = self.secret(KEY);
+        let key = self.key(KEY);
         let default = if key.is_some() { COINPAPRIKA_PRO_URL } else { COINPAPRIKA_URL };
         let base = options.coinpaprika_base_url.as_deref();
         let base = self.base_url("COINPAPRIKA_BASE_URL", base, KEY, default);
@@ -341,7 +352,7 @@ impl Check {
 
     fn coingecko(&mut self, options: &Options) -> Option<Endpoint> {
         const KEY: &str = "COINGECKO_API_KEY";
-        let key = self.secret(KEY);
+        let key = self.key(KEY);
         let base = options.coingecko_base_url.as_deref();
         let base = self.base_url("COINGECKO_BASE_URL", base, KEY, COINGECKO_URL);
         let pro = base.as_ref().is_some_and(|url| url.host_str() == Some(COINGECKO_PRO_HOST));

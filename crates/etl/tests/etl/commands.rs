@@ -174,6 +174,25 @@ fn a_wrong_setting_is_named_with_all_others() {
 
 #[test]
 fn a_list_without_a_source_is_refused_and_an_unknown_source_is_told_which_there_are() {
+#[test]
+fn a_value_that_is_no_text_and_a_key_of_two_lines_are_named() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let world = World::new();
+    let garbage = std::ffi::OsStr::from_bytes(b"canary\xff");
+    for name in ["BATCH_SIZE", "CSV_FILE_PATH", "DB_READER", "COINGECKO_API_KEY", "DATABASE_URL"] {
+        let output = world.etl().variable(name, garbage).arguments(["check"]).run();
+        assert_eq!(output.code, 78, "{name}: {}", output.stderr);
+        let said = format!("{name}: its value is not UTF-8");
+        assert!(output.stderr.contains(&said) && !output.stderr.contains("canary"), "{}", output.stderr);
+    }
+    for name in ["COINPAPRIKA_API_KEY", "COINGECKO_API_KEY"] {
+        let output = world.etl().variable(name, "canary\nkey").arguments(["check"]).run();
+        assert_eq!(output.code, 78, "{name}: {}", output.stderr);
+        let said = format!("{name}: a line end");
+        assert!(output.stderr.contains(&said) && !output.stderr.contains("canary"), "{}", output.stderr);
+    }
+}
+
     let world = World::new();
     for (arguments, words) in [
         (["run", "--sources", ","], "KASPARRO_SOURCES: \",\" names no source; there are coinpaprika, "),
