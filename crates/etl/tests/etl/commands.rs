@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use kasparro_testkit::database::TestDatabase;
+use kasparro_testkit::process::Signal;
+use kasparro_testkit::simulator::{Fault, Route};
 
 use crate::support::{Role, World, etl, number};
 
@@ -173,8 +175,6 @@ fn a_wrong_setting_is_named_with_all_others() {
 }
 
 #[test]
-fn a_list_without_a_source_is_refused_and_an_unknown_source_is_told_which_there_are() {
-#[test]
 fn a_value_that_is_no_text_and_a_key_of_two_lines_are_named() {
     use std::os::unix::ffi::OsStrExt as _;
     let world = World::new();
@@ -193,6 +193,8 @@ fn a_value_that_is_no_text_and_a_key_of_two_lines_are_named() {
     }
 }
 
+#[test]
+fn a_list_without_a_source_is_refused_and_an_unknown_source_is_told_which_there_are() {
     let world = World::new();
     for (arguments, words) in [
         (["run", "--sources", ","], "KASPARRO_SOURCES: \",\" names no source; there are coinpaprika, "),
@@ -269,7 +271,7 @@ fn status_and_rejects_tell_what_happened() {
     assert!(world.etl().arguments(["status"]).run().stdout.contains("no run yet"));
     assert!(world.etl().arguments(["rejects"]).run().stdout.contains("no record was refused"));
     world.simulator.serve_body(
-        kasparro_testkit::simulator::Route::CoinpaprikaTickers,
+        Route::CoinpaprikaTickers,
         r#"[{"id":"a","quotes":{"USD":{"price":-5}}},{"id":"b","quotes":{"USD":{"price":5}}}]"#,
     );
     world.run("coinpaprika");
@@ -277,6 +279,28 @@ fn status_and_rejects_tell_what_happened() {
     assert!(status.contains("coinpaprika") && status.contains("2 records: 1 new, 1 rejected"), "{status}");
     let rejects = world.etl().arguments(["rejects"]).run().stdout;
     assert!(rejects.contains("negative_number") && rejects.contains("quotes.USD.price"), "{rejects}");
+}
+
+#[test]
+fn status_says_how_each_run_ended() {
+    let world = World::new();
+    world.run("coinpaprika");
+    world.simulator.fault(Route::CoinpaprikaTickers, Fault::status(403)).always();
+    world.etl().run();
+    world.etl().arguments(["run", "--sources", "coinpaprika"]).run();
+    world.simulator.clear_faults();
+    world.simulator.fault(Route::CoinpaprikaTickers, Fault::hold()).once();
+    let run = world.etl().spawn();
+    assert!(world.simulator.wait_for_requests(Route::CoinpaprikaTickers, 4, Duration::from_secs(30)));
+    run.signal(Signal::TERM);
+    assert_eq!(run.wait(Duration::from_secs(30)).code, 143);
+    let status = world.etl().arguments(["status"]).run().stdout;
+    let (_, runs) = status.split_once("last runs\n").unwrap();
+    let words = ["cancelled after", "FAILED after", "partial after", "success after"];
+    assert_eq!(runs.lines().count(), words.len(), "{status}");
+    for (line, word) in runs.lines().zip(words) {
+        assert!(line.contains(word), "{word}: {status}");
+    }
 }
 
 #[test]
