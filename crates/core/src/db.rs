@@ -107,11 +107,10 @@ fn without_quotes(message: &str) -> String {
 
 /// What is said about an address that was understood, on one line and without the password.
 fn without_secrets(message: &str, url: &str) -> String {
-    let mut text = message.replace(url, "[DATABASE_URL]");
-    if let Some(password) = password(url) {
-        text = text.replace(password, "[password]");
+    match password(url) {
+        Some(password) => one_line(&message.replace(password, "[password]")),
+        None => one_line(message),
     }
-    one_line(&text)
 }
 
 fn one_line(text: &str) -> String {
