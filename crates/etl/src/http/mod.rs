@@ -2,15 +2,15 @@
 //! for an answer.
 
 mod answer;
+mod deadline;
 mod ledger;
 mod politeness;
 mod retry_after;
 mod tape;
 
-use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kasparro_core::secret::Secret;
 use url::Url;
@@ -20,6 +20,7 @@ use crate::signal::Cancel;
 use crate::source::Clock;
 pub(crate) use answer::Answer;
 use answer::{Failed, judge};
+use deadline::Deadline;
 pub(crate) use ledger::{Book, Ledger};
 use politeness::Pace;
 pub(crate) use politeness::{Policy, Turns};
@@ -42,39 +43,6 @@ pub(crate) struct Client {
     cancel: Cancel,
     /// The source as a whole ends here, whatever a single request may still do.
     deadline: Deadline,
-}
-
-/// When something has to be over, and by which setting.
-#[derive(Clone, Copy)]
-struct Deadline {
-    end: Instant,
-    /// What it is set for.
-    what: &'static str,
-    allowed: Duration,
-    setting: &'static str,
-}
-
-impl Deadline {
-    fn after(allowed: Duration, what: &'static str, setting: &'static str) -> Self {
-        Self { end: Instant::now() + allowed, what, allowed, setting }
-    }
-
-    fn left(&self) -> Duration {
-        self.end.saturating_duration_since(Instant::now())
-    }
-
-    /// A failure; what might have come with more time is said to have been too slow.
-    fn explain(&self, failed: Failed) -> Failed {
-        let is_late = failed.transient && self.left().is_zero();
-        if is_late { Failed { message: self.to_string(), ..failed } } else { failed }
-    }
-}
-
-impl fmt::Display for Deadline {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, allowed, setting, .. } = self;
-        write!(f, "the {what} took longer than {} s ({setting})", allowed.as_secs_f64())
-    }
 }
 
 /// A GET that is to answer with a JSON array.
@@ -167,7 +135,7 @@ impl Client {
     fn deadline(&self) -> Deadline {
         let request =
             Deadline::after(self.policy.request_deadline, "request", "ETL_REQUEST_DEADLINE_SECONDS");
-        if request.end < self.deadline.end { request } else { self.deadline }
+        self.deadline.or_sooner(request)
     }
 
     fn is_replay(&self) -> bool {
