@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use actix_web::rt::time::timeout;
 use actix_web::web;
+use diesel::PgConnection;
 use diesel::connection::SimpleConnection;
 use diesel::r2d2::{ManageConnection, Pool};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use diesel::{Connection as _, PgConnection};
 use kasparro_core::db::{self, SchemaState};
 use kasparro_core::secret::Secret;
 use tokio::sync::Semaphore;
@@ -269,7 +269,7 @@ impl State {
 
     fn open(&self) -> Result<PgConnection, Problem> {
         let mut connection =
-            PgConnection::establish(self.address.expose()).map_err(|error| unavailable().caused_by(error))?;
+            db::establish(self.address.expose()).map_err(|error| unavailable().caused_by(error))?;
         let state = db::prepare(&mut connection)
             .and_then(|()| connection.batch_execute(SESSION_SETTINGS))
             .and_then(|()| db::schema_state(&mut connection))

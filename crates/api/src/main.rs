@@ -8,8 +8,10 @@ mod settings;
 
 use std::process::ExitCode;
 
+use kasparro_core::env_file;
+
 fn main() -> ExitCode {
-    let env_file = dotenvy::dotenv();
+    let env_file = env_file::load();
     let arguments = match <cli::Arguments as clap::Parser>::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -18,10 +20,8 @@ fn main() -> ExitCode {
         }
     };
     let log = arguments.start_log();
-    if let Err(error) = env_file
-        && !error.not_found()
-    {
-        log::warn!("the file .env is not read: {error}");
+    if let Err(error) = env_file {
+        log::warn!("{error}; nothing from there on is taken");
     }
     let outcome = cli::run(&arguments);
     log.empty();

@@ -2,8 +2,10 @@
 
 use diesel::connection::{CacheSize, SimpleConnection};
 use diesel::pg::PgConnection;
-use diesel::{Connection, QueryResult, RunQueryDsl, sql_query};
+use diesel::{Connection, ConnectionError, QueryResult, RunQueryDsl, sql_query};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use crate::address;
 
 /// Every migration, compiled in.
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
@@ -14,12 +16,18 @@ const MIGRATION_LOCK: i64 = 0x6b61_7370_6172_726f;
 /// What goes wrong between us and the database as a whole.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
+    /// The address cannot be used, whoever is there. The text has nothing of it.
+    #[error("DATABASE_URL cannot be used: {0}")]
+    Address(String),
     /// No connection could be made. The text has no secrets.
     #[error("cannot connect to the database: {0}")]
     Connect(String),
     /// A statement failed.
     #[error("database: {0}")]
     Query(#[from] diesel::result::Error),
+    /// The tables are not for this program to change. The text has the way out.
+    #[error("{0}")]
+    Schema(String),
     /// A migration failed; nothing of it was kept.
     #[error("migration: {0}")]
     Migration(String),
@@ -47,21 +55,65 @@ pub enum SchemaState {
 /// Opens a connection to a libpq URL or keyword string, in UTC.
 ///
 /// # Errors
-/// What libpq says; it names host and user but never the password.
+/// As [`establish`].
 pub fn connect(url: &str) -> Result<PgConnection, DbError> {
-    let mut connection = PgConnection::establish(url)
-        .map_err(|error| DbError::Connect(without_secrets(&error.to_string(), url)))?;
+    let mut connection = establish(url)?;
     prepare(&mut connection)?;
     Ok(connection)
 }
 
-/// What libpq says about an address, on one line and without the address: it repeats one that it cannot read,
-/// password included.
-pub fn without_secrets(message: &str, url: &str) -> String {
-    let mut text = message.replace(url, "[DATABASE_URL]");
-    if let Some(password) = password(url) {
-        text = text.replace(password, "[password]");
+/// As [`connect`], as the server gives it.
+///
+/// # Errors
+/// What libpq says; it names host and user but never the password, and nothing of an address that cannot be read.
+pub fn establish(url: &str) -> Result<PgConnection, DbError> {
+    address::check(url).map_err(|problem| DbError::Address(problem.to_owned()))?;
+    PgConnection::establish(url).map_err(|error| match error {
+        ConnectionError::BadConnection(message) => unconnected(&message, url),
+        error => DbError::Connect(without_secrets(&error.to_string(), url)),
+    })
+}
+
+/// How what libpq says begins once it has understood the address.
+const UNDERSTOOD: [&str; 2] = ["connection to server ", "could not translate host name "];
+
+/// How it begins when it has not.
+const NOT_UNDERSTOOD: [&str; 7] = [
+    "invalid ",
+    "missing ",
+    "unterminated ",
+    "extra ",
+    "sslmode value ",
+    "could not match ",
+    "could not parse network address ",
+];
+
+fn unconnected(message: &str, url: &str) -> DbError {
+    let begins = |with: &[&str]| with.iter().any(|beginning| message.starts_with(beginning));
+    match () {
+        () if begins(&UNDERSTOOD) => DbError::Connect(without_secrets(message, url)),
+        () if begins(&NOT_UNDERSTOOD) => DbError::Address(without_quotes(&one_line(message))),
+        () => DbError::Connect(without_quotes(&without_secrets(message, url))),
     }
+}
+
+/// What libpq says, without what it repeats of an address.
+fn without_quotes(message: &str) -> String {
+    match (message.find('"'), message.rfind('"')) {
+        (Some(begin), Some(end)) => format!("{}\"...\"{}", &message[..begin], &message[end + 1..]),
+        _ => message.to_owned(),
+    }
+}
+
+/// What is said about an address that was understood, on one line and without the password.
+fn without_secrets(message: &str, url: &str) -> String {
+    match password(url) {
+        Some(password) => one_line(&message.replace(password, "[password]")),
+        None => one_line(message),
+    }
+}
+
+fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -111,6 +163,10 @@ pub fn migrate(url: &str) -> Result<Vec<String>, DbError> {
             .bind::<diesel::sql_types::BigInt, _>(MIGRATION_LOCK)
             .execute(gate)?;
         worker.batch_execute("set lock_timeout = '5s'")?;
+        let state = schema_state(&mut worker)?;
+        if let (SchemaState::Newer { .. }, Some(advice)) = (&state, state.advice()) {
+            return Err(DbError::Schema(advice));
+        }
         let applied = worker
             .run_pending_migrations(MIGRATIONS)
             .map_err(|error| DbError::Migration(error.to_string()))?;
@@ -208,13 +264,24 @@ mod tests {
             "host=h password=canary dbname=d",
             "u:canary@h",
         ] {
-            let message = format!("missing \"=\" after \"{url}\" in connection info\n string canary");
-            let shown = without_secrets(&message, url);
-            assert!(!shown.contains("canary") && shown.contains("missing"), "{shown}");
+            let message = format!("missing \"=\" after \"{url}\" in connection info\n string");
+            let error = unconnected(&message, url);
+            assert!(matches!(error, DbError::Address(_)));
+            assert_eq!(
+                error.to_string(),
+                "DATABASE_URL cannot be used: missing \"...\" in connection info string"
+            );
         }
-        assert_eq!(
-            without_secrets("role \"u\" does not exist\n", "postgresql:///d"),
-            "role \"u\" does not exist"
-        );
+    }
+
+    #[test]
+    fn a_password_that_the_server_repeats_is_not_shown() {
+        for url in ["postgresql://u:canary@h/d", "host=h password=canary dbname=d"] {
+            let error = unconnected("connection to server at \"h\" failed: canary\n", url);
+            assert_eq!(
+                error.to_string(),
+                "cannot connect to the database: connection to server at \"h\" failed: [password]"
+            );
+        }
     }
 }

@@ -8,15 +8,18 @@
 //! * [`store`]: one module per table or question; the only place with SQL.
 //! * [`db`]: connections, migrations, the version check.
 //! * [`role`]: roles of the database that only read, or only load.
+//! * [`env_file`]: the file `.env`.
 //! * [`secret`]: settings that may come from a file and are never printed.
 //! * [`log_line`]: what a line of the log looks like.
 //!
 //! Nothing here knows HTTP, neither that of the sources nor that of the service.
 
+mod address;
 pub mod arithmetic;
 pub mod consensus;
 pub mod db;
 pub mod decimal;
+pub mod env_file;
 pub mod log_line;
 pub mod plausibility;
 pub mod raw;

@@ -1,5 +1,6 @@
 //! A log line as a JSON object or as text, for both programs. Either way one line, whatever is in it.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -67,7 +68,6 @@ fn timestamp(now: DateTime<Utc>) -> String {
     now.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// Control characters could end the line or colour the terminal.
 fn push_escaped(line: &mut String, sentence: &fmt::Arguments<'_>) {
     let begin = line.len();
     match sentence.as_str() {
@@ -75,14 +75,26 @@ fn push_escaped(line: &mut String, sentence: &fmt::Arguments<'_>) {
         None => drop(line.write_fmt(*sentence)),
     }
     line.truncate(begin + line[begin..].trim_end().len());
-    if line[begin..].contains(char::is_control) {
-        for character in line.split_off(begin).chars() {
-            match character {
-                character if character.is_control() => line.extend(character.escape_default()),
-                character => line.push(character),
-            }
+    if let Cow::Owned(escaped) = escaped(&line[begin..]) {
+        line.truncate(begin);
+        line.push_str(&escaped);
+    }
+}
+
+/// A text that is to be a line or a part of one, with its control characters as escapes: they could end the line or colour
+/// the terminal.
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match character {
+            character if character.is_control() => escaped.extend(character.escape_default()),
+            character => escaped.push(character),
         }
     }
+    escaped.into()
 }
 
 struct Members<'o, M>(&'o mut M);

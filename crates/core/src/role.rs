@@ -97,6 +97,24 @@ impl Purpose {
     }
 }
 
+/// Statements that a run makes, on no row.
+const LOADING: &str = "
+insert into data_sources (name) select name from data_sources where false;
+update data_sources set name = name where false;
+insert into etl_runs (source) select source from etl_runs where false;
+insert into etl_batches (source) select source from etl_batches where false;
+insert into coins (crypto_id) select crypto_id from coins where false;
+insert into observations (coin_id) select coin_id from observations where false;
+update coin_latest set rank = rank where false";
+
+/// Asks whether this session may load. Changes nothing.
+///
+/// # Errors
+/// What the server says to the first statement that it refuses.
+pub fn try_loading(connection: &mut PgConnection) -> QueryResult<()> {
+    connection.batch_execute(LOADING)
+}
+
 const ROLE: &str = "
 select pg_has_role(r.oid, t.relowner, 'member') as mighty,
        format($2, n.nspname, r.rolname, current_database()) as grants,

@@ -37,6 +37,12 @@ pub enum SecretError {
         /// Name of the variable.
         name: String,
     },
+    /// The value is not text.
+    #[error("{name}: its value is not UTF-8")]
+    NotText {
+        /// Name of the variable.
+        name: String,
+    },
     /// The file cannot be read.
     #[error("{name}_FILE: cannot read {path}: {reason}")]
     Unreadable {
@@ -53,7 +59,8 @@ pub enum SecretError {
 /// Empty is the same as unset. A file that everybody can read is read with a warning.
 ///
 /// # Errors
-/// When both are set, or when the file is missing, not a regular file, longer than 4 KiB or not UTF-8.
+/// When both are set, when a value is not UTF-8, or when the file is missing, not a regular file, longer than 4 KiB or not
+/// UTF-8.
 pub fn from_env(name: &str) -> Result<Option<Secret>, SecretError> {
     from_env_up_to(name, MAX_SECRET_BYTES)
 }
@@ -63,9 +70,8 @@ pub fn from_env(name: &str) -> Result<Option<Secret>, SecretError> {
 /// # Errors
 /// As [`from_env`].
 pub fn from_env_up_to(name: &str, max_bytes: u64) -> Result<Option<Secret>, SecretError> {
-    let set = |key: &str| env::var(key).ok().filter(|value| !value.is_empty());
     let file_key = format!("{name}_FILE");
-    match (set(name), set(&file_key)) {
+    match (set(name)?, set(&file_key)?) {
         (Some(_), Some(_)) => Err(SecretError::Both { name: name.to_owned() }),
         (Some(value), None) => Ok(Some(Secret(value))),
         (None, Some(path)) => {
@@ -80,6 +86,15 @@ pub fn from_env_up_to(name: &str, max_bytes: u64) -> Result<Option<Secret>, Secr
             Ok(Some(Secret(text)))
         }
         (None, None) => Ok(None),
+    }
+}
+
+/// The value of a variable; empty is the same as unset.
+fn set(name: &str) -> Result<Option<String>, SecretError> {
+    match env::var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Err(SecretError::NotText { name: name.to_owned() }),
     }
 }
 

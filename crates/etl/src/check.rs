@@ -1,17 +1,21 @@
 //! `check`: configuration, database and files, and what a schedule costs.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult};
+use kasparro_core::role;
 use kasparro_core::store::call::{self, Used};
 use kasparro_core::store::checkpoint::{self, Checkpoint};
-use kasparro_core::store::run::{self, SourceRun};
+use kasparro_core::store::run;
 use kasparro_core::store::source;
 
 use crate::age::{Age, in_words};
 use crate::commands::{finish, ready};
 use crate::database;
+use crate::failure::{FailureKind, SourceError};
 use crate::http::Ledger;
-use crate::identity::listing;
+use crate::identity::{self, listing};
 use crate::progress::grouped;
 use crate::run::registration;
 use crate::settings::Settings;
@@ -20,51 +24,92 @@ use crate::status::shown;
 
 /// Checks what can be checked without a call, and tells the calls of each source.
 pub(crate) fn check(settings: &Settings, every: Option<Age>) -> u8 {
-    finish(|| {
-        for name in &settings.sources {
-            (registration(name)?.open)(settings)?;
+    let mut problems = Vec::new();
+    let mut note = |checked: Result<(), SourceError>| problems.extend(checked.err());
+    for name in &settings.sources {
+        note(registration(name).and_then(|registration| (registration.open)(settings)).map(drop));
+    }
+    note(identity::check_links(settings.asset_links_path.as_deref()));
+    let files = files(settings);
+    let costs = ready_to_load(settings).and_then(|mut connection| costs(&mut connection, settings, every));
+    match (costs, files) {
+        (Ok(costs), Ok(files)) if problems.is_empty() => finish(|| Ok(good(settings) + &costs + &files)),
+        (costs, files) => {
+            problems.extend(files.err().into_iter().chain(costs.err()));
+            problems.iter().for_each(|problem| log::error!("{problem}"));
+            FailureKind::gravest(problems.iter().map(|problem| problem.kind))
+                .map_or(0, FailureKind::exit_code)
         }
-        let mut connection = ready(settings)?;
-        let reads_files = settings.sources.iter().any(|name| name == csv::NAME);
-        let files =
-            if reads_files { csv::describe(&settings.csv_paths, &settings.csv_map)? } else { String::new() };
-        let facts = Facts::gather(&mut connection).map_err(|error| database::failure(&error))?;
-        let mut text = format!(
-            "the configuration is good; sources: {}; the database answers and its tables fit\n",
-            settings.sources.join(", ")
-        );
-        for name in &settings.sources {
-            let registration = registration(name)?;
-            let records = facts.records(name);
-            if let Some(calls) = (registration.calls_per_run)(settings, records) {
-                let estimate = Estimate {
-                    calls,
-                    is_bound: records.is_none(),
-                    ledger: (registration.policy)(settings).ledger,
-                    listing: facts.listing(settings, name),
-                };
-                text.push_str(&format!("{name:12} {}\n", estimate.words(&facts, name, every)));
-            }
+    }
+}
+
+fn good(settings: &Settings) -> String {
+    format!(
+        "the configuration is good; sources: {}; the database answers, its tables fit and can be loaded\n",
+        settings.sources.join(", ")
+    )
+}
+
+/// A line for each file, if files are read.
+fn files(settings: &Settings) -> Result<String, SourceError> {
+    if !settings.sources.iter().any(|name| name == csv::NAME) {
+        return Ok(String::new());
+    }
+    csv::describe(&settings.csv_paths, &settings.csv_map)
+}
+
+/// A connection to a database that a run could load.
+fn ready_to_load(settings: &Settings) -> Result<PgConnection, SourceError> {
+    let mut connection = ready(settings)?;
+    role::try_loading(&mut connection).map_err(|error| database::failure(&error))?;
+    Ok(connection)
+}
+
+/// A line for each source that is asked.
+fn costs(
+    connection: &mut PgConnection,
+    settings: &Settings,
+    every: Option<Age>,
+) -> Result<String, SourceError> {
+    let facts = Facts::gather(connection, &settings.sources).map_err(|error| database::failure(&error))?;
+    let mut text = String::new();
+    for name in &settings.sources {
+        let registration = registration(name)?;
+        let records = facts.records.get(name).copied();
+        if let Some(calls) = (registration.calls_per_run)(settings, records) {
+            let estimate = Estimate {
+                calls,
+                is_bound: records.is_none(),
+                ledger: (registration.policy)(settings).ledger,
+                listing: facts.listing(settings, name),
+            };
+            text.push_str(&format!("{name:12} {}\n", estimate.words(&facts, name, every)));
         }
-        Ok(text + &files)
-    })
+    }
+    Ok(text)
 }
 
 /// What the database knows.
 struct Facts {
     now: DateTime<Utc>,
     next_month: DateTime<Utc>,
-    runs: Vec<SourceRun>,
+    /// Records of the newest read of each source that came to its end.
+    records: BTreeMap<String, u64>,
     used: Vec<Used>,
     checkpoints: Vec<Checkpoint>,
 }
 
 impl Facts {
-    fn gather(connection: &mut PgConnection) -> QueryResult<Self> {
+    fn gather(connection: &mut PgConnection, sources: &[String]) -> QueryResult<Self> {
+        let mut records = BTreeMap::new();
+        for name in sources {
+            let read = run::last_fresh_read(connection, name, i64::MAX)?;
+            records.extend(read.and_then(|(_, read)| Some((name.clone(), u64::try_from(read).ok()?))));
+        }
         Ok(Self {
             now: source::database_time(connection)?,
             next_month: call::next_month(connection)?,
-            runs: run::newest_of_each_source(connection)?,
+            records,
             used: call::this_month(connection)?,
             checkpoints: checkpoint::all(connection)?,
         })
@@ -76,12 +121,6 @@ impl Facts {
         let listing = listing::of_sources(&[of.to_owned()]).next()?;
         let point = self.checkpoints.iter().find(|point| point.source == listing.name);
         Some(ListingCost { every, calls: point.and_then(listing::calls) })
-    }
-
-    /// Records of the last run of a source that came to its end.
-    fn records(&self, source: &str) -> Option<u64> {
-        let run = self.runs.iter().find(|run| run.source == source && run.status == "succeeded")?;
-        u64::try_from(run.extracted).ok().filter(|records| *records > 0)
     }
 
     fn used(&self, source: &str, host: &str) -> i64 {
@@ -177,7 +216,7 @@ mod tests {
         let facts = Facts {
             now: "2026-11-23T12:00:00Z".parse().unwrap(),
             next_month: "2026-12-01T00:00:00Z".parse().unwrap(),
-            runs: Vec::new(),
+            records: BTreeMap::new(),
             checkpoints: Vec::new(),
             used: vec![Used { source: "s".into(), host: "h".into(), today: used, this_month: used }],
         };
@@ -193,7 +232,7 @@ mod tests {
         let facts = Facts {
             now: DateTime::UNIX_EPOCH,
             next_month: DateTime::UNIX_EPOCH,
-            runs: Vec::new(),
+            records: BTreeMap::new(),
             used: Vec::new(),
             checkpoints: Vec::new(),
         };

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::age::{Age, Since};
 
@@ -14,6 +14,18 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
     #[command(flatten)]
     pub(crate) options: Options,
+}
+
+impl Cli {
+    /// The variables of flags whose values are not UTF-8. Clap says that there is one, and not which.
+    pub(crate) fn unreadable_variables() -> Vec<String> {
+        let command = Self::command();
+        let of_commands = command.get_subcommands().flat_map(clap::Command::get_arguments);
+        let names = command.get_arguments().chain(of_commands).filter_map(clap::Arg::get_env);
+        let unreadable =
+            names.filter(|name| std::env::var_os(name).is_some_and(|value| value.to_str().is_none()));
+        unreadable.map(|name| name.to_string_lossy().into_owned()).collect()
+    }
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, nothing new, or another run is at it; 64 usage; 65 data refused; \

@@ -3,6 +3,8 @@
 use std::io::Write;
 
 use diesel::PgConnection;
+use kasparro_core::db::DbError;
+use kasparro_core::log_line::escaped;
 use kasparro_core::role::{self, Granted, Purpose};
 use kasparro_core::store::{reject, source};
 use kasparro_core::{RejectCode, db};
@@ -28,8 +30,7 @@ pub(crate) fn migrate(settings: &Settings, arguments: &MigrateArgs) -> u8 {
         let url = database_url(settings)?;
         // Waits for a database that is starting up; compose and Kubernetes start both at once.
         let mut connection = database::connect(&url, settings.database_wait, &Cancel::default())?;
-        let applied = db::migrate(url.expose())
-            .map_err(|error| SourceError::new(FailureKind::Temporary, error.to_string()))?;
+        let applied = db::migrate(url.expose()).map_err(|error| not_migrated(&error))?;
         let mut said = match applied.len() {
             0 => format!("the tables are up to date ({})\n", db::known_version()),
             n => format!("{n} migration(s) applied, the tables are now of version {}\n", db::known_version()),
@@ -41,6 +42,19 @@ pub(crate) fn migrate(settings: &Settings, arguments: &MigrateArgs) -> u8 {
         }
         Ok(said)
     })
+}
+
+fn not_migrated(error: &DbError) -> SourceError {
+    let said = error.to_string();
+    if ["permission denied", "must be owner"].iter().any(|words| said.contains(words)) {
+        let message = format!(
+            "{said}; tables are made and changed by their owner: give the address of that role, or let this one make them \
+             (grant create on schema public to ROLE)"
+        );
+        return SourceError::new(FailureKind::Config, message);
+    }
+    let kind = if matches!(error, DbError::Schema(_)) { FailureKind::Config } else { FailureKind::Temporary };
+    SourceError::new(kind, said)
 }
 
 /// Lets a role do its work with the tables, and no more.
@@ -117,7 +131,7 @@ fn reject_lines(one: &reject::Kept) -> String {
         one.source,
         one.code,
         one.times,
-        one.message,
+        escaped(&one.message),
         one.batch_id,
         one.raw_position
     )

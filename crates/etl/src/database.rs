@@ -63,15 +63,12 @@ pub(crate) fn wait_for_locks(connection: &mut PgConnection, wait: Duration) -> Q
 }
 
 /// Asking again does not help against these.
-const REFUSALS: [&str; 9] = [
+const REFUSALS: [&str; 6] = [
     "password authentication failed",
     "no password supplied",
     "no pg_hba.conf entry",
     "role \"",
     "database \"",
-    "connection info string",
-    "invalid URI",
-    "connection option",
     "permission denied",
 ];
 
@@ -79,8 +76,12 @@ fn refused(error: &DbError) -> SourceError {
     let text = one_line(&error.to_string());
     let starting =
         ["starting up", "shutting down", "too many", "recovery"].iter().any(|word| text.contains(word));
-    let config = !starting && REFUSALS.iter().any(|refusal| text.contains(refusal));
-    let kind = if config { FailureKind::Config } else { FailureKind::Temporary };
+    let refused = !starting && REFUSALS.iter().any(|refusal| text.contains(refusal));
+    let kind = if refused || matches!(error, DbError::Address(_)) {
+        FailureKind::Config
+    } else {
+        FailureKind::Temporary
+    };
     SourceError::new(kind, text)
 }
 

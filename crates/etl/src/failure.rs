@@ -52,7 +52,24 @@ pub(crate) enum FailureKind {
     Cancelled,
 }
 
+/// Which failure decides the exit code when there are different ones: the one that a person must look at first.
+const GRAVEST_FIRST: [FailureKind; 8] = [
+    FailureKind::Config,
+    FailureKind::Temporary,
+    FailureKind::Refused,
+    FailureKind::Io,
+    FailureKind::Missing,
+    FailureKind::Unavailable,
+    FailureKind::RateLimited,
+    FailureKind::Cancelled,
+];
+
 impl FailureKind {
+    /// The gravest of several; `None` of none.
+    pub(crate) fn gravest(kinds: impl Iterator<Item = Self>) -> Option<Self> {
+        kinds.min_by_key(|kind| GRAVEST_FIRST.iter().position(|other| other == kind))
+    }
+
     /// The name that is stored.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -78,5 +95,18 @@ impl FailureKind {
             Self::Config => 78,
             Self::Cancelled => 143,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_place() {
+        let mut codes: Vec<_> = GRAVEST_FIRST.iter().map(|kind| kind.as_str()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), 8);
     }
 }

@@ -29,21 +29,24 @@ mod status;
 use std::process::ExitCode;
 
 use clap::Parser;
+use kasparro_core::env_file;
 
 use cli::{Cli, Command, RunArgs};
 use settings::Settings;
 
-/// Exit code for a wrong command line or setting.
+/// Exit code for a wrong command line.
 const USAGE: u8 = 64;
 
 /// Parses, dispatches, and turns the outcome into an exit code.
 pub fn main() -> ExitCode {
-    // A file .env that is missing is the normal case; one that is broken is worth a word.
-    if let Err(error) = dotenvy::dotenv()
-        && !error.not_found()
-    {
-        eprintln!("kasparro-etl: .env: {error}");
-        return USAGE.into();
+    if let Err(error) = env_file::load() {
+        eprintln!("kasparro-etl: {error}");
+        return failure::FailureKind::Config.exit_code().into();
+    }
+    let unreadable = Cli::unreadable_variables();
+    if !unreadable.is_empty() {
+        unreadable.iter().for_each(|name| eprintln!("kasparro-etl: {name}: its value is not UTF-8"));
+        return failure::FailureKind::Config.exit_code().into();
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -64,7 +64,8 @@ pub(crate) fn start(progress: &Progress, format: Format) {
             match format {
                 Format::Text => {
                     let time = now.format("%Y-%m-%dT%H:%M:%S%.3fZ");
-                    writeln!(out, "{time} {:5} {}", record.level(), record.args())
+                    let sentence = record.args().to_string();
+                    writeln!(out, "{time} {:5} {}", record.level(), log_line::escaped(sentence.trim_end()))
                 }
                 Format::Json => writeln!(out, "{}", object(now, record)),
             }

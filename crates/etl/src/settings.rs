@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::age::Age;
 use crate::cli::Options;
-use crate::http::{Ledger, Policy, Taping};
+use crate::http::{Ledger, Policy, Taping, without_user};
 use crate::logging::Format;
 use crate::sources;
 use crate::sources::csv::CsvMap;
@@ -170,6 +170,7 @@ impl Settings {
             attempts: self.retry_attempts,
             base_delay: self.retry_delay,
             calls_per_minute: limit(asked.per_minute, vendor.per_minute),
+            turns: endpoint.turns(),
             // Calls to a mirror are nobody's business unless somebody limits them.
             ledger: (quota.is_some() || !endpoint.is_local())
                 .then(|| Ledger { host: endpoint.host(), quota }),
@@ -189,6 +190,13 @@ impl Settings {
 /// A value that is neither unset nor empty.
 fn given(value: Option<&str>) -> Option<&str> {
     value.map(str::trim).filter(|value| !value.is_empty())
+}
+
+/// Scheme, host, port and path.
+fn without_extras(url: &Url) -> Url {
+    let mut bare = without_user(url);
+    bare.set_query(None);
+    bare
 }
 
 /// What exists as a whole is one path, whatever characters are in it; else commas separate.
@@ -281,6 +289,17 @@ impl Check {
         })
     }
 
+    /// A key, which is sent as a header.
+    fn key(&mut self, name: &str) -> Option<Secret> {
+        let key = self.secret(name)?;
+        if !key.expose().bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+            self.problems.push(format!(
+                "{name}: a line end or another character in it that no key has; give the key alone, on one line"
+            ));
+        }
+        Some(key)
+    }
+
     fn sources(&mut self, value: Option<&str>, has_csv: bool) -> Vec<String> {
         let all = sources::names();
         let Some(list) = given(value) else {
@@ -294,17 +313,26 @@ impl Check {
                 names.push(name.to_owned());
             }
         }
+        if list.split(',').all(|name| name.trim().is_empty()) {
+            self.problems
+                .push(format!("KASPARRO_SOURCES: {list:?} names no source; there are {}", all.join(", ")));
+        }
         if names.iter().any(|name| name == "csv") && !has_csv {
             self.problems.push("CSV_FILE_PATH: the source csv needs a file or a folder".to_owned());
         }
         names
     }
 
-    fn base_url(&mut self, name: &str, value: Option<&str>, default: &str) -> Option<Url> {
-        let usable = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
-        match given(value).map(|text| Url::parse(text).ok().filter(usable)) {
-            Some(Some(url)) => return Some(url),
-            // Not repeated: people have put keys into addresses.
+    /// The address of a source; its `key` has a variable of its own. What is refused is not repeated: people have put
+    /// keys into addresses.
+    fn base_url(&mut self, name: &str, value: Option<&str>, key: &str, default: &str) -> Option<Url> {
+        let is_usable = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+        let is_bare = |url: &Url| *url == without_extras(url);
+        match given(value).map(|text| Url::parse(text).ok().filter(is_usable)) {
+            Some(Some(url)) if is_bare(&url) => return Some(url),
+            Some(Some(_)) => self.problems.push(format!(
+                "{name}: an address with a user, a password, a ? or a # in it; give host and path alone, and the key as {key}"
+            )),
             Some(None) => {
                 self.problems.push(format!("{name}: not an address that begins with https:// (or http://)"))
             }
@@ -314,15 +342,19 @@ impl Check {
     }
 
     fn coinpaprika(&mut self, options: &Options) -> Option<Endpoint> {
-        let key = self.secret("COINPAPRIKA_API_KEY");
+        const KEY: &str = "COINPAPRIKA_API_KEY";
+        let key = self.key(KEY);
         let default = if key.is_some() { COINPAPRIKA_PRO_URL } else { COINPAPRIKA_URL };
-        let base = self.base_url("COINPAPRIKA_BASE_URL", options.coinpaprika_base_url.as_deref(), default);
+        let base = options.coinpaprika_base_url.as_deref();
+        let base = self.base_url("COINPAPRIKA_BASE_URL", base, KEY, default);
         Endpoint::new(base, "/v1", key.map(|key| ("Authorization", key)))
     }
 
     fn coingecko(&mut self, options: &Options) -> Option<Endpoint> {
-        let key = self.secret("COINGECKO_API_KEY");
-        let base = self.base_url("COINGECKO_BASE_URL", options.coingecko_base_url.as_deref(), COINGECKO_URL);
+        const KEY: &str = "COINGECKO_API_KEY";
+        let key = self.key(KEY);
+        let base = options.coingecko_base_url.as_deref();
+        let base = self.base_url("COINGECKO_BASE_URL", base, KEY, COINGECKO_URL);
         let pro = base.as_ref().is_some_and(|url| url.host_str() == Some(COINGECKO_PRO_HOST));
         let header = if pro { "x-cg-pro-api-key" } else { "x-cg-demo-api-key" };
         Endpoint::new(base, "/api/v3", key.map(|key| (header, key)))
@@ -368,6 +400,26 @@ mod tests {
     }
 
     #[test]
+    fn a_base_url_with_more_than_host_and_path_is_refused_and_the_variable_of_the_key_is_named() {
+        for extra in
+            ["http://h/v1?api_key=canary", "http://canary@h/v1", "http://u:canary@h", "http://h/v1#canary"]
+        {
+            let options = Options {
+                coingecko_base_url: Some(extra.into()),
+                coinpaprika_base_url: Some(extra.into()),
+                ..Options::default()
+            };
+            let text = Settings::check(&options).unwrap_err().to_string();
+            for name in
+                ["COINGECKO_BASE_URL", "COINGECKO_API_KEY", "COINPAPRIKA_BASE_URL", "COINPAPRIKA_API_KEY"]
+            {
+                assert!(text.contains(name), "{name} in {text}");
+            }
+            assert!(!text.contains("canary"), "{text}");
+        }
+    }
+
+    #[test]
     fn empty_is_not_given() {
         let options =
             Options { batch_size: Some(" ".into()), sources: Some(String::new()), ..Options::default() };
@@ -393,6 +445,14 @@ mod tests {
         assert_eq!(policy(&settings, &settings.coingecko, asked), (Some(5), Some(Some(7))));
         let unlimited = Limits { per_minute: Some(0), per_month: Some(0) };
         assert_eq!(policy(&settings, &settings.coinpaprika, unlimited), (None, Some(None)));
+    }
+
+    #[test]
+    fn every_client_of_an_api_counts_the_same_calls() {
+        let settings = Settings::for_tests();
+        let turns = |settings: &Settings, name| (sources::find(name).unwrap().policy)(settings).turns;
+        assert!(Arc::ptr_eq(&turns(&settings, "coingecko"), &turns(&settings.clone(), "coingecko")));
+        assert!(!Arc::ptr_eq(&turns(&settings, "coingecko"), &turns(&settings, "coinpaprika")));
     }
 
     #[test]

@@ -28,6 +28,11 @@ pub(crate) trait Source: Send + Sync {
     /// When the bytes as a whole are not what the source promises; a bad record is a [`Reject`].
     fn normalise(&self, batch: &RawBatch) -> Result<Normalised, SourceError>;
 
+    /// Whether an extraction has ended before the source did: what it did not have may be there all the same.
+    fn was_cut_short(&self) -> bool {
+        false
+    }
+
     /// Where the fields of its records come from, for whoever looks an observation up; `None` for a source whose every
     /// file says so itself.
     fn layout(&self) -> Option<layout::Layout> {

@@ -2,13 +2,14 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use diesel::{PgConnection, QueryResult};
+use kasparro_core::log_line::escaped;
 use kasparro_core::store::call::{self, Used};
 use kasparro_core::store::checkpoint::{self, Checkpoint};
 use kasparro_core::store::drift::{self, Drift};
 use kasparro_core::store::lease::{self, Held};
 use kasparro_core::store::run::{self, SourceRun};
+use kasparro_core::store::run_log::{self, Launch, Wanted};
 use kasparro_core::store::source::{self, Counters, LISTING, MARKET};
-use kasparro_core::store::stats::{self, Run};
 use serde_json::json;
 
 use crate::age::in_words;
@@ -41,7 +42,7 @@ struct Status {
     /// By the clock of the database.
     now: DateTime<Utc>,
     sources: Vec<SourceStatus>,
-    runs: Vec<Run>,
+    runs: Vec<Launch>,
 }
 
 struct SourceStatus {
@@ -77,7 +78,8 @@ impl Status {
                 counters,
             });
         }
-        Ok(Self { now, sources, runs: stats::recent_runs(connection, RUNS)? })
+        let newest = Wanted { statuses: None, sources: None, before: None, limit: RUNS };
+        Ok(Self { now, sources, runs: run_log::load(connection, &newest)? })
     }
 
     fn text(&self) -> String {
@@ -91,15 +93,16 @@ impl Status {
         for source in markets.into_iter().chain(others) {
             for (number, line) in source.lines(self.now).into_iter().enumerate() {
                 let name = if number == 0 { source.counters.name.as_str() } else { "" };
-                text.push_str(&format!("{name:width$} {line}\n"));
+                text.push_str(&format!("{name:width$} {}\n", escaped(&line)));
             }
         }
         text.push_str("last runs\n");
         for run in &self.runs {
-            let ended = match (run.success, run.ended_at) {
-                (Some(true), Some(end)) => format!("success after {}", in_words(end - run.started_at)),
-                (_, Some(end)) => format!("FAILED after {}", in_words(end - run.started_at)),
+            let ended = match (run.status.as_str(), run.ended_at) {
                 (_, None) => "running".to_owned(),
+                ("succeeded", Some(end)) => format!("success after {}", in_words(end - run.started_at)),
+                ("failed", Some(end)) => format!("FAILED after {}", in_words(end - run.started_at)),
+                (status, Some(end)) => format!("{status} after {}", in_words(end - run.started_at)),
             };
             text.push_str(&format!(
                 "{:>12} {} {}: {ended}, {} records\n",

@@ -118,18 +118,21 @@ pub fn count_batches(
         .map(drop)
 }
 
-/// The newest earlier run that read a source to its end, and how many records it read; `None` when there is none.
+/// The newest run before another that read a source itself to its end and found something, and how many records it read;
+/// `None` when there is none.
 ///
 /// # Errors
 /// What the database says.
-pub fn last_extracted(
+pub fn last_fresh_read(
     connection: &mut PgConnection,
     source: &str,
     before_run: i64,
 ) -> QueryResult<Option<(i64, i64)>> {
     use etl_run_sources as t;
     t::table
+        .inner_join(etl_runs::table.on(etl_runs::run_id.eq(t::run_id).and(etl_runs::is_reprocess.eq(false))))
         .filter(t::source.eq(source).and(t::status.eq("succeeded")).and(t::run_id.lt(before_run)))
+        .filter(t::extracted.gt(0))
         .order(t::run_id.desc())
         .select((t::run_id, t::extracted))
         .first(connection)

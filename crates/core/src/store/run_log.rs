@@ -3,13 +3,14 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Text};
+use serde::Serialize;
 
 use super::run::SourceRun;
 use super::statement::Statement;
 use crate::schema::{etl_batches, etl_run_sources, etl_runs};
 
 /// One launch.
-#[derive(Clone, Debug, Queryable, Selectable, QueryableByName)]
+#[derive(Clone, Debug, Serialize, Queryable, Selectable, QueryableByName)]
 #[diesel(table_name = etl_runs, check_for_backend(diesel::pg::Pg))]
 pub struct Launch {
     /// Key; grows with each launch.

@@ -37,14 +37,6 @@ pub struct Checkpoint {
     pub updated_at: DateTime<Utc>,
 }
 
-/// The newest runs, newest first.
-///
-/// # Errors
-/// What the database says.
-pub fn recent_runs(connection: &mut PgConnection, count: i64) -> QueryResult<Vec<Run>> {
-    etl_runs::table.order(etl_runs::run_id.desc()).limit(count).select(Run::as_select()).load(connection)
-}
-
 /// The checkpoint of every source that delivers observations, by name.
 ///
 /// # Errors

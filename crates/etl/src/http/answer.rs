@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::retry_after::retry_after;
 use super::tape::Taped;
-use crate::failure::FailureKind;
+use crate::failure::{FailureKind, SourceError};
 
 /// A body that is a JSON array as far as its outside tells.
 pub(crate) struct Answer {
@@ -32,6 +32,11 @@ pub(super) struct Failed {
 impl Failed {
     pub(super) fn permanent(message: impl Into<String>) -> Self {
         Self { kind: FailureKind::Unavailable, transient: false, message: message.into(), retry_after: None }
+    }
+
+    /// What ends the source ends the attempt.
+    pub(super) fn from_source(error: SourceError) -> Self {
+        Self { kind: error.kind, ..Self::permanent(error.message) }
     }
 
     fn transient(message: impl Into<String>) -> Self {

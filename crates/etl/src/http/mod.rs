@@ -2,13 +2,15 @@
 //! for an answer.
 
 mod answer;
+mod deadline;
 mod ledger;
 mod politeness;
 mod retry_after;
 mod tape;
 
 use std::io::Read;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use kasparro_core::secret::Secret;
 use url::Url;
@@ -18,8 +20,10 @@ use crate::signal::Cancel;
 use crate::source::Clock;
 pub(crate) use answer::Answer;
 use answer::{Failed, judge};
+use deadline::Deadline;
 pub(crate) use ledger::{Book, Ledger};
-pub(crate) use politeness::{Pace, Policy};
+use politeness::Pace;
+pub(crate) use politeness::{Policy, Turns};
 use tape::Taped;
 pub(crate) use tape::{Tape, Taping};
 
@@ -38,7 +42,7 @@ pub(crate) struct Client {
     clock: Clock,
     cancel: Cancel,
     /// The source as a whole ends here, whatever a single request may still do.
-    deadline: Instant,
+    deadline: Deadline,
 }
 
 /// A GET that is to answer with a JSON array.
@@ -63,7 +67,6 @@ impl Client {
             .timeout_resolve(Some(Duration::from_secs(5)))
             .timeout_connect(Some(Duration::from_secs(5)))
             .timeout_per_read(Some(Duration::from_secs(10)))
-            .timeout_per_call(Some(policy.call_timeout))
             .user_agent(concat!(
                 "kasparro-etl/",
                 env!("CARGO_PKG_VERSION"),
@@ -75,8 +78,8 @@ impl Client {
             )
             .build()
             .new_agent();
-        let deadline = Instant::now() + policy.source_deadline;
-        let pace = Pace::new(policy.calls_per_minute);
+        let deadline = Deadline::after(policy.source_deadline, "source", "ETL_SOURCE_DEADLINE_SECONDS");
+        let pace = Pace::new(policy.calls_per_minute, Arc::clone(&policy.turns));
         Self { agent, policy, pace, book, tape, clock, cancel, deadline }
     }
 
@@ -85,22 +88,17 @@ impl Client {
     /// # Errors
     /// The last failure, with the address and without secrets.
     pub(crate) fn get_array(&self, request: &Request) -> Result<Answer, SourceError> {
-        let give_up = self.deadline.min(Instant::now() + self.policy.request_deadline);
+        self.wait_for_turn()?;
+        let deadline = self.deadline();
         let mut attempt = 1;
         loop {
-            if !self.is_replay() {
-                self.pace.wait(&self.cancel)?;
-            }
-            if Instant::now() > self.deadline {
-                let seconds = self.policy.source_deadline.as_secs();
-                let message =
-                    format!("the source took longer than {seconds} s (ETL_SOURCE_DEADLINE_SECONDS)");
-                return Err(SourceError::new(FailureKind::Unavailable, message));
+            if deadline.left().is_zero() {
+                return Err(SourceError::new(FailureKind::Unavailable, deadline.to_string()));
             }
             if let Some(book) = self.book.as_ref().filter(|_| !self.is_replay()) {
                 book.enter(&self.cancel)?;
             }
-            let failed = match self.attempt(request) {
+            let failed = match self.attempt(request, deadline) {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
@@ -111,7 +109,7 @@ impl Client {
                 self.policy.backoff(attempt, failed.retry_after)
             };
             let last = attempt >= self.policy.attempts;
-            if !failed.transient || last || Instant::now() + wait > give_up {
+            if !failed.transient || last || wait > deadline.left() {
                 return Err(self.final_error(request, failed, attempt));
             }
             log::warn!(
@@ -124,7 +122,20 @@ impl Client {
                 return Err(cancelled());
             }
             attempt += 1;
+            self.wait_for_turn()?;
         }
+    }
+
+    /// Waits until one more call is polite.
+    fn wait_for_turn(&self) -> Result<(), SourceError> {
+        if self.is_replay() { Ok(()) } else { self.pace.wait(&self.cancel) }
+    }
+
+    /// When a request that begins now has to be over.
+    fn deadline(&self) -> Deadline {
+        let request =
+            Deadline::after(self.policy.request_deadline, "request", "ETL_REQUEST_DEADLINE_SECONDS");
+        self.deadline.or_sooner(request)
     }
 
     fn is_replay(&self) -> bool {
@@ -142,12 +153,12 @@ impl Client {
     }
 
     /// One attempt, over the network or from a recording.
-    fn attempt(&self, request: &Request) -> Result<Answer, Failed> {
+    fn attempt(&self, request: &Request, deadline: Deadline) -> Result<Answer, Failed> {
         let played = self.tape.as_ref().map(|tape| tape.play(&request.url)).transpose()?.flatten();
         let answer = match played {
             Some(answer) => answer,
             None => {
-                let answer = self.call(request)?;
+                let answer = self.call(request, deadline).map_err(|failed| deadline.explain(failed))?;
                 if let Some(tape) = &self.tape {
                     tape.keep(&answer)?;
                 }
@@ -158,10 +169,11 @@ impl Client {
     }
 
     /// Follows redirects that stay with the same host.
-    fn call(&self, request: &Request) -> Result<Taped, Failed> {
+    fn call(&self, request: &Request, deadline: Deadline) -> Result<Taped, Failed> {
         let mut url = request.url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let mut call = self.agent.get(url.as_str());
+            let time = self.policy.call_timeout.min(deadline.left());
+            let mut call = self.agent.get(url.as_str()).config().timeout_per_call(Some(time)).build();
             if let Some((name, key)) = &request.key {
                 call = call.header(*name, key.expose());
             }
@@ -170,6 +182,7 @@ impl Client {
             if matches!(status, 301 | 302 | 303 | 307 | 308) {
                 let location = response.headers().get("location").and_then(|value| value.to_str().ok());
                 url = redirected(&url, location)?;
+                self.wait_for_turn().map_err(Failed::from_source)?;
                 continue;
             }
             let headers = response.headers().clone();
@@ -240,14 +253,34 @@ fn redirected(from: &Url, location: Option<&str>) -> Result<Url, Failed> {
     }
 }
 
-/// An address without user, password and fragment, for logs and the database.
+/// An address for logs and the database: without user, password and fragment, and without keys in its query.
 pub(crate) fn redacted(url: &Url) -> String {
-    let mut shown = url.clone();
-    // Fails only for addresses that cannot have a user at all.
-    let _ = shown.set_username("");
-    let _ = shown.set_password(None);
-    shown.set_fragment(None);
+    let mut shown = without_user(url);
+    if url.query_pairs().any(|(name, _)| is_secret(&name)) {
+        let pairs: Vec<_> = url.query_pairs().collect();
+        shown.query_pairs_mut().clear().extend_pairs(
+            pairs.iter().map(|(name, value)| {
+                (name.as_ref(), if is_secret(name) { "redacted" } else { value.as_ref() })
+            }),
+        );
+    }
     shown.to_string()
+}
+
+/// Whether a parameter of this name is nobody's business.
+fn is_secret(parameter: &str) -> bool {
+    let name = parameter.to_ascii_lowercase();
+    ["key", "token", "secret", "pass", "auth", "sig"].iter().any(|word| name.contains(word))
+}
+
+/// An address without user, password and fragment.
+pub(crate) fn without_user(url: &Url) -> Url {
+    let mut bare = url.clone();
+    // Fails only for addresses that cannot have a user at all.
+    let _ = bare.set_username("");
+    let _ = bare.set_password(None);
+    bare.set_fragment(None);
+    bare
 }
 
 #[cfg(test)]
@@ -280,5 +313,16 @@ mod tests {
     fn an_address_is_shown_without_secrets() {
         let url = Url::parse("https://user:hunter2@api.example.org/v1?page=1#x").unwrap();
         assert_eq!(redacted(&url), "https://api.example.org/v1?page=1");
+        let url =
+            Url::parse("https://api.example.org/v1?a=%20b&x_cg_demo_api_key=hunter2&Token=hunter2").unwrap();
+        assert_eq!(
+            redacted(&url),
+            "https://api.example.org/v1?a=+b&x_cg_demo_api_key=redacted&Token=redacted"
+        );
+        let refused = redirected(&url, Some("https://evil.example/?api_key=hunter2")).err().unwrap();
+        assert_eq!(
+            refused.message,
+            "redirect to another host refused: https://evil.example/?api_key=redacted"
+        );
     }
 }

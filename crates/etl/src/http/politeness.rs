@@ -1,6 +1,7 @@
 //! How often, how long and how fast a source is asked.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::cancelled;
@@ -16,6 +17,8 @@ pub(crate) struct Policy {
     pub(crate) base_delay: Duration,
     /// Calls per minute; `None` for no pacing.
     pub(crate) calls_per_minute: Option<u32>,
+    /// What every client of the same API has called.
+    pub(crate) turns: Arc<Turns>,
     /// Where calls are counted; `None` where nobody does.
     pub(crate) ledger: Option<super::Ledger>,
     /// One call, from connecting to the last byte.
@@ -55,19 +58,26 @@ fn random_share() -> f64 {
     }
 }
 
-/// A token bucket of one minute: a burst of a minute's calls, then evenly spaced.
+/// A minute, and a second more: calls do not all take equally long to arrive.
+const WINDOW: Duration = Duration::from_secs(61);
+
+/// When an API was called last, and when it is going to be, by all clients of this process: no more times than may be
+/// within a window.
+#[derive(Debug, Default)]
+pub(crate) struct Turns(Mutex<VecDeque<Instant>>);
+
+/// Lets no window have more calls than a minute may.
 pub(crate) struct Pace {
     calls_per_minute: Option<u32>,
-    state: Mutex<(f64, Instant)>,
+    turns: Arc<Turns>,
 }
 
 impl Pace {
-    pub(crate) fn new(calls_per_minute: Option<u32>) -> Self {
-        let full = f64::from(calls_per_minute.unwrap_or(0));
-        Self { calls_per_minute, state: Mutex::new((full, Instant::now())) }
+    pub(crate) fn new(calls_per_minute: Option<u32>, turns: Arc<Turns>) -> Self {
+        Self { calls_per_minute, turns }
     }
 
-    /// Waits for a token.
+    /// Waits for a turn.
     ///
     /// # Errors
     /// When a signal ends the run meanwhile.
@@ -76,14 +86,15 @@ impl Pace {
         if cancel.is_set() || wait > Duration::ZERO && cancel.wait(wait) { Err(cancelled()) } else { Ok(()) }
     }
 
-    /// Takes a token, on credit if need be; returns how long to wait until it is covered.
+    /// Takes the next turn; returns how long it is until then.
     fn take(&self, now: Instant) -> Duration {
         let Some(limit) = self.calls_per_minute else { return Duration::ZERO };
-        let (capacity, per_second) = (f64::from(limit), f64::from(limit) / 60.0);
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let refilled = state.0 + now.saturating_duration_since(state.1).as_secs_f64() * per_second;
-        *state = (refilled.min(capacity) - 1.0, now);
-        if state.0 >= 0.0 { Duration::ZERO } else { Duration::from_secs_f64(-state.0 / per_second) }
+        let mut turns = self.turns.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = turns.len() as u64 >= u64::from(limit);
+        let oldest = if is_full { turns.pop_front() } else { None };
+        let turn = oldest.map_or(now, |oldest| now.max(oldest + WINDOW));
+        turns.push_back(turn);
+        turn.saturating_duration_since(now)
     }
 }
 
@@ -96,6 +107,7 @@ mod tests {
             attempts: 5,
             base_delay: Duration::from_millis(500),
             calls_per_minute: None,
+            turns: Arc::default(),
             ledger: None,
             call_timeout: Duration::from_secs(1),
             request_deadline: Duration::from_secs(1),
@@ -116,13 +128,19 @@ mod tests {
     }
 
     #[test]
-    fn pace_allows_a_burst_and_then_spaces_evenly() {
-        let pace = Pace::new(Some(30));
-        let start = Instant::now();
-        assert!((0..30).all(|_| pace.take(start) == Duration::ZERO));
-        assert_eq!(pace.take(start).as_millis(), 2000);
-        assert_eq!(pace.take(start).as_millis(), 4000);
-        assert_eq!(pace.take(start + Duration::from_secs(60)), Duration::ZERO);
-        assert_eq!(Pace::new(None).take(start), Duration::ZERO);
+    fn no_minute_has_more_calls_than_it_may_whoever_makes_them() {
+        let turns = Arc::default();
+        let clients = [Pace::new(Some(6), Arc::clone(&turns)), Pace::new(Some(6), turns)];
+        let mut now = Instant::now();
+        let mut calls = Vec::new();
+        for number in 0..40 {
+            now += clients[number % 2].take(now);
+            calls.push(now);
+            now += Duration::from_secs(number as u64 % 5);
+        }
+        assert!(calls.windows(7).all(|seven| seven[6] - seven[0] > Duration::from_secs(60)));
+        assert!(calls[5] - calls[0] < Duration::from_secs(30), "what is free is given at once");
+        let unlimited = Pace::new(None, Arc::default());
+        assert!((0..100).all(|_| unlimited.take(now) == Duration::ZERO));
     }
 }

@@ -6,21 +6,34 @@ use chrono::{DateTime, Utc};
 use ureq::http::HeaderMap;
 
 /// How long the answer asks us to wait; `None` when it does not say or says it unreadably. A time in the
-/// past is no wait.
+/// past is no wait, and no more than [`LONGEST`] is believed.
 ///
 /// `Retry-After` in seconds or as a date (RFC 9110, 10.2.3); else CoinGecko's `x-ratelimit-reset`, seen in the
 /// form `2025-07-25 14:54:00 +0000` (coingecko/coingecko-typescript #42).
 pub(super) fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    header("retry-after")
-        .and_then(|value| parse_retry_after(value, now))
-        .or_else(|| header("x-ratelimit-reset").and_then(|value| parse_reset(value, now)))
+    let asked = |name: &str, parse: fn(&str, DateTime<Utc>) -> Option<Duration>| {
+        let value = headers.get(name)?.to_str().ok()?.trim();
+        parse(value, now).map(|wait| believed(name, value, wait))
+    };
+    asked("retry-after", parse_retry_after).or_else(|| asked("x-ratelimit-reset", parse_reset))
+}
+
+/// Longest wait that is believed: a quota that is longer than a day has its own ledger, and a slip of the source must not
+/// lock it out for years.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+fn believed(name: &str, value: &str, wait: Duration) -> Duration {
+    if wait > LONGEST {
+        let value: String = value.chars().take(60).collect();
+        log::warn!("{name}: {value:?} is longer than a day; it is taken for a day");
+    }
+    wait.min(LONGEST)
 }
 
 fn parse_retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
         // More digits than fit is "for ever".
-        return Some(Duration::from_secs(value.parse().unwrap_or(u64::from(u32::MAX))).min(FOR_EVER));
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
     let date: SystemTime = httpdate::parse_http_date(value).ok()?;
     Some(until(date.into(), now))
@@ -30,11 +43,8 @@ fn parse_reset(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     DateTime::parse_from_str(value, "%Y-%m-%d %H:%M:%S %z").ok().map(|time| until(time.to_utc(), now))
 }
 
-/// Longer than anybody waits, and safe to add to a date.
-const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-
 fn until(time: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
-    (time - now).to_std().unwrap_or(Duration::ZERO).min(FOR_EVER)
+    (time - now).to_std().unwrap_or(Duration::ZERO)
 }
 
 #[cfg(test)]
@@ -56,10 +66,11 @@ mod tests {
         assert_eq!(asked("retry-after", "Fri, 25 Jul 2025 14:53:30 GMT"), Some(30));
         assert_eq!(asked("retry-after", "Fri, 25 Jul 2025 14:52:30 GMT"), Some(0));
         assert_eq!(asked("x-ratelimit-reset", "2025-07-25 14:54:00 +0000"), Some(60));
-        assert_eq!(
-            asked("retry-after", "99999999999999999999999"),
-            Some(u64::from(u32::MAX).min(FOR_EVER.as_secs()))
-        );
+        let a_day = Some(24 * 3600);
+        for too_long in ["86401", "99999999999999999999999", "Fri, 25 Jul 2036 14:53:30 GMT"] {
+            assert_eq!(asked("retry-after", too_long), a_day, "{too_long}");
+        }
+        assert_eq!(asked("x-ratelimit-reset", "2036-07-25 14:54:00 +0000"), a_day);
         for garbage in ["-5", "soon", "1.5", "", "Fri, 99 Jul"] {
             assert_eq!(asked("retry-after", garbage), None, "{garbage}");
         }

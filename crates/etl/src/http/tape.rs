@@ -121,7 +121,7 @@ impl Tape {
         // The body first: a label without a body would be an answer that never was.
         let written = fs::write(path.with_extension("body"), &answer.body)
             .and_then(|()| fs::write(&path, serde_json::to_vec_pretty(&label)?));
-        written.map_err(|error| in_attempt(cannot(&path, &error)))
+        written.map_err(|error| Failed::from_source(cannot(&path, &error)))
     }
 
     /// The next answer to a request; `None` when it is not a replay.
@@ -131,11 +131,11 @@ impl Tape {
         let next = answers.get_mut(&resource(url)).and_then(VecDeque::pop_front);
         let Some(path) = next else {
             let message = format!("{}: the recording has no (further) answer to this", folder.display());
-            return Err(in_attempt(SourceError::new(FailureKind::Missing, message)));
+            return Err(Failed::from_source(SourceError::new(FailureKind::Missing, message)));
         };
-        let label = read_label(&path).map_err(in_attempt)?;
+        let label = read_label(&path).map_err(Failed::from_source)?;
         let body = path.with_extension("body");
-        let body = fs::read(&body).map_err(|error| in_attempt(cannot(&body, &error)))?;
+        let body = fs::read(&body).map_err(|error| Failed::from_source(cannot(&body, &error)))?;
         let mut headers = HeaderMap::new();
         for (name, value) in &label.headers {
             if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) {
@@ -161,8 +161,4 @@ fn read_label(path: &Path) -> Result<Label, SourceError> {
 
 fn cannot(path: &Path, error: &std::io::Error) -> SourceError {
     SourceError::new(FailureKind::Io, format!("{}: {error}", path.display()))
-}
-
-fn in_attempt(error: SourceError) -> Failed {
-    Failed { kind: error.kind, ..Failed::permanent(error.message) }
 }

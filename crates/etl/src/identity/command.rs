@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use diesel::PgConnection;
+use kasparro_core::log_line::escaped;
 use kasparro_core::store::asset_ruling::{self, Ruling};
 use kasparro_core::store::{asset_review, source};
 use serde_json::json;
@@ -33,7 +34,7 @@ pub(crate) fn resolve(settings: &Settings, arguments: &ResolveArgs) -> u8 {
                 Ok(if arguments.json {
                     format!("{}\n", json!({ "undone": what, "assets": resolved }))
                 } else {
-                    format!("{what}\n{}\n", sentence(&resolved))
+                    format!("{}\n{}\n", escaped(&what), sentence(&resolved))
                 })
             }
             _ => {
@@ -136,7 +137,8 @@ fn review(connection: &mut PgConnection, arguments: &ResolveArgs) -> Result<Stri
         .map(|(id, review, candidates)| {
             let more = review.candidate_count - candidates.len() as i32;
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            format!("{id} {}: {}{more}\n", review.reason, candidates.join(", "))
+            let line = format!("{id} {}: {}{more}", review.reason, candidates.join(", "));
+            format!("{}\n", escaped(&line))
         })
         .collect();
     text.push_str(&format!("{} coins to review\n", reviews.len()));

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use diesel::{PgConnection, QueryResult};
+use kasparro_core::log_line::escaped;
 use kasparro_core::store::asset_link::{self, PastLink};
 use kasparro_core::store::{asset, asset_review, asset_ruling, coin_state};
 use serde::Serialize;
@@ -154,16 +155,17 @@ pub(crate) fn text(explained: &[Explained]) -> String {
 
 impl Explained {
     fn text(&self) -> String {
-        let mut text = format!(
-            "{} ({}, {}) is {}\n",
+        let head = format!(
+            "{} ({}, {}) is {}",
             self.id,
             self.symbol.as_deref().unwrap_or("no symbol"),
             self.name.as_deref().unwrap_or("no name"),
             self.asset.as_deref().unwrap_or("not resolved yet")
         );
+        let mut text = format!("{}\n", escaped(&head));
         let mut line = |label: &str, what: String| {
             if !what.is_empty() {
-                text.push_str(&format!("  {label:14} {what}\n"));
+                text.push_str(&format!("  {label:14} {}\n", escaped(&what)));
             }
         };
         line("together with", self.together_with.join(", "));

@@ -65,6 +65,14 @@ pub(crate) struct Priced {
     pub(crate) ids: HashSet<CompactString>,
 }
 
+/// Whether the user's declarations can be read.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn check_links(path: Option<&Path>) -> Result<(), SourceError> {
+    Declared::read(path).map(drop)
+}
+
 /// Resolves, unless nothing has changed since the last time. `None` when another process is at it.
 ///
 /// # Errors

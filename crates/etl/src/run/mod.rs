@@ -313,7 +313,7 @@ impl Launch {
             return;
         }
         let now = outcome.tally.extracted();
-        match run::last_extracted(&mut self.control, &outcome.name, run_id) {
+        match run::last_fresh_read(&mut self.control, &outcome.name, run_id) {
             Ok(Some((last, before))) if now < before / 2 => {
                 log::warn!("{}: {now} records, far fewer than the {before} of run {last}", outcome.name);
             }
@@ -448,6 +448,8 @@ pub(crate) fn owner() -> String {
 
 /// Whether a source is one that the registry has; settings have checked it.
 pub(crate) fn registration(name: &str) -> Result<&'static sources::Registration, SourceError> {
-    sources::find(name)
-        .ok_or_else(|| SourceError::new(FailureKind::Config, format!("{name}: unknown source")))
+    sources::find(name).ok_or_else(|| {
+        let message = format!("{name:?}: unknown source; there are {}", sources::names().join(", "));
+        SourceError::new(FailureKind::Config, message)
+    })
 }

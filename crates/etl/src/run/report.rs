@@ -5,6 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use compact_str::CompactString;
+use kasparro_core::log_line::escaped;
 use kasparro_core::store::batch::RawKey;
 use kasparro_core::store::reject::Settled;
 use kasparro_core::store::run::Tally;
@@ -137,18 +138,6 @@ pub(super) struct Report {
     pub(super) listings: Vec<listing::Outcome>,
 }
 
-/// Which failure decides the exit code when sources fail differently: the one that a person must look at first.
-const GRAVEST_FIRST: [FailureKind; 8] = [
-    FailureKind::Config,
-    FailureKind::Temporary,
-    FailureKind::Refused,
-    FailureKind::Io,
-    FailureKind::Missing,
-    FailureKind::Unavailable,
-    FailureKind::RateLimited,
-    FailureKind::Cancelled,
-];
-
 impl Report {
     pub(super) fn new(run_id: Option<i64>, dry_run: bool) -> Self {
         Self { run_id, dry_run, ..Self::default() }
@@ -222,12 +211,11 @@ impl Report {
     /// Value of `etl_runs.status`.
     pub(super) fn status(&self) -> &'static str {
         let failed = self.failures().count();
-        let skipped = self.outcomes.iter().all(|outcome| matches!(outcome.ended, Ended::Skipped));
         match () {
             () if self.signal.is_some() => "cancelled",
             () if self.aborted.is_some() => "failed",
             () if failed == 0 && self.unresolved.is_some() => "partial",
-            () if failed == 0 && skipped => "skipped",
+            () if failed == 0 && !self.outcomes.is_empty() && self.nothing_was_read() => "skipped",
             () if failed == 0 => "succeeded",
             () if failed < self.outcomes.len() => "partial",
             () => "failed",
@@ -250,8 +238,7 @@ impl Report {
         if let Some(error) = &self.aborted {
             return error.kind.exit_code();
         }
-        let gravest =
-            GRAVEST_FIRST.iter().find(|kind| self.failures().any(|(_, error)| error.kind == **kind));
+        let gravest = FailureKind::gravest(self.failures().map(|(_, error)| error.kind));
         let unresolved = self.unresolved.as_ref().map_or(0, |error| error.kind.exit_code());
         gravest.map_or(unresolved, |kind| kind.exit_code())
     }
@@ -287,10 +274,10 @@ impl Report {
     fn text(&self, took: Duration) -> String {
         let mut text = String::new();
         for outcome in &self.outcomes {
-            text.push_str(&format!("{:12} {}\n", outcome.name, outcome.line()));
+            text.push_str(&format!("{:12} {}\n", outcome.name, escaped(&outcome.line())));
         }
         for listing in &self.listings {
-            text.push_str(&format!("{:12} {listing}\n", "listing"));
+            text.push_str(&format!("{:12} {}\n", "listing", escaped(&listing.to_string())));
         }
         match (&self.resolved, &self.unresolved) {
             (_, Some(error)) => text.push_str(&format!("{NAME:12} FAILED: {error}\n")),
@@ -302,17 +289,23 @@ impl Report {
 
     /// What happened, in one sentence.
     fn summary(&self, took: Duration) -> String {
+        // Settings have made sure that a run has sources.
+        if self.success() && self.outcomes.is_empty() {
+            return "there is nothing to be read again".to_owned();
+        }
         let mut all = Tally::default();
         self.outcomes.iter().for_each(|outcome| all += outcome.tally);
         let nothing_new = all.loaded == 0 && all.restated == 0;
         let verdict = match self.status() {
             "succeeded" if nothing_new => "nothing new".to_owned(),
             "succeeded" => sentence(&all),
-            "partial" => format!(
-                "{} source(s) failed, the rest is loaded: {}",
-                self.failures().count(),
-                sentence(&all)
-            ),
+            "partial" => match self.failures().count() {
+                0 => format!(
+                    "every source is loaded, which coins are one asset was not decided: {}",
+                    sentence(&all)
+                ),
+                failed => format!("{failed} source(s) failed, the rest is loaded: {}", sentence(&all)),
+            },
             "skipped" => "another run is at it".to_owned(),
             "cancelled" => format!("ended by a signal, what was committed stays: {}", sentence(&all)),
             _ if all.extracted() > 0 => format!("no source was read to its end: {}", sentence(&all)),
@@ -357,11 +350,21 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_has_its_place() {
-        let mut codes: Vec<_> = GRAVEST_FIRST.iter().map(|kind| kind.as_str()).collect();
-        codes.sort_unstable();
-        codes.dedup();
-        assert_eq!(codes.len(), 8);
+    fn what_nothing_and_the_rest_were_is_told_as_it_was() {
+        let said = |report: Report| report.summary(Duration::ZERO);
+        assert_eq!(said(report(&[])), "there is nothing to be read again");
+        let mut skipped = report(&[]);
+        skipped.add(Outcome::skipped("a"));
+        assert!(said(skipped).ends_with("another run is at it"));
+        let mut undecided = report(&[None]);
+        undecided.unresolved = Some(SourceError::new(FailureKind::Io, "x"));
+        assert_eq!(
+            said(undecided),
+            "done in 0.0 s: every source is loaded, which coins are one asset was not decided: no records"
+        );
+        assert!(
+            said(report(&[None, Some(FailureKind::Io)])).contains("1 source(s) failed, the rest is loaded")
+        );
     }
 
     #[test]

@@ -136,7 +136,13 @@ impl Assignment {
             Ok(()) if self.kept.is_none() && tally.extracted() > 0 && tally.rejected == tally.extracted() => {
                 Err(all_refused(&self.name, tally.extracted()))
             }
-            Ok(()) => Ok(Ended::Done),
+            Ok(()) => {
+                // What such a read does not have is not missing.
+                if source.was_cut_short() {
+                    priced.clear();
+                }
+                Ok(Ended::Done)
+            }
             Err(_) => Err(SourceError::new(
                 FailureKind::Io,
                 "the reader of this source crashed; this is a defect of kasparro-etl",

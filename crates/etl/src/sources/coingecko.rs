@@ -5,6 +5,7 @@
 //! `COINGECKO_MAX_PAGES`.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 use kasparro_core::store::layout::Layout;
@@ -28,14 +29,26 @@ const PER_PAGE: u64 = 250;
 
 /// The source.
 pub(crate) struct Coingecko {
-    pub(crate) endpoint: Endpoint,
+    endpoint: Endpoint,
     /// Never more pages than this in one run.
-    pub(crate) max_pages: u32,
+    max_pages: u32,
+    /// There were, or seemed to be, more pages than were read.
+    cut_short: AtomicBool,
+}
+
+impl Coingecko {
+    pub(crate) fn new(endpoint: Endpoint, max_pages: u32) -> Self {
+        Self { endpoint, max_pages, cut_short: AtomicBool::new(false) }
+    }
 }
 
 impl Source for Coingecko {
     fn extract<'s>(&'s self, context: &'s Extraction) -> Result<Extract<'s>, SourceError> {
         Ok(Box::new(Pages { source: self, context, next: Some(1), seen: HashSet::new() }))
+    }
+
+    fn was_cut_short(&self) -> bool {
+        self.cut_short.load(Ordering::Relaxed)
     }
 
     fn normalise(&self, batch: &RawBatch) -> Result<Normalised, SourceError> {
@@ -159,7 +172,8 @@ impl Pages<'_> {
         let (elements, known) = (split.unwrap_or_default(), self.seen.len());
         self.seen.extend(elements.iter().filter_map(|element| id_of(element)));
         if self.seen.len() == known && known > 0 {
-            log::warn!("{}: nothing but coins of earlier pages; taken for the end of the list", answer.url);
+            log::warn!("{}: nothing but coins of earlier pages; no further page is read", answer.url);
+            self.source.cut_short.store(true, Ordering::Relaxed);
             return Ok(None);
         }
         Ok(Some(answer))
@@ -170,6 +184,7 @@ impl Pages<'_> {
             return Some(page + 1);
         }
         log::warn!("{NAME}: stopped after {page} pages (COINGECKO_MAX_PAGES)");
+        self.source.cut_short.store(true, Ordering::Relaxed);
         None
     }
 }

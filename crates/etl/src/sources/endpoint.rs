@@ -1,13 +1,19 @@
 //! The address of a vendor's API, and the key for it.
 
+use std::sync::Arc;
+
 use kasparro_core::secret::Secret;
 use url::Url;
+
+use crate::http::Turns;
 
 /// Base address and key.
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoint {
     base: Url,
     key: Option<(&'static str, Secret)>,
+    /// Calls to it, of prices and of listings.
+    turns: Arc<Turns>,
 }
 
 impl Endpoint {
@@ -22,7 +28,7 @@ impl Endpoint {
         if base.path() == "/" {
             base.set_path(vendor_path);
         }
-        Some(Self { base, key })
+        Some(Self { base, key, turns: Arc::default() })
     }
 
     /// Address of a resource; `query` is percent-encoded.
@@ -40,6 +46,11 @@ impl Endpoint {
     /// Name and value of the header that carries the key.
     pub(crate) fn header(&self) -> Option<(&'static str, Secret)> {
         self.key.clone()
+    }
+
+    /// The calls to it, the same for every copy.
+    pub(crate) fn turns(&self) -> Arc<Turns> {
+        Arc::clone(&self.turns)
     }
 
     /// The host, and the port unless it is the usual one.

@@ -50,10 +50,8 @@ pub(crate) const REGISTRY: &[Registration] = &[
     Registration {
         name: coingecko::NAME,
         open: |settings| {
-            Ok(Box::new(coingecko::Coingecko {
-                endpoint: settings.coingecko.clone(),
-                max_pages: settings.coingecko_max_pages,
-            }))
+            let endpoint = settings.coingecko.clone();
+            Ok(Box::new(coingecko::Coingecko::new(endpoint, settings.coingecko_max_pages)))
         },
         // 30 to 100 a minute and 10,000 a month with a free key; without one the limits are unstated and lower. At the
         // pro host they depend on the plan.

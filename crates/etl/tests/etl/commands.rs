@@ -1,17 +1,20 @@
 //! The command line: migrations, settings, exit codes.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
 
+use diesel::connection::SimpleConnection;
 use kasparro_testkit::database::TestDatabase;
+use kasparro_testkit::process::Signal;
+use kasparro_testkit::simulator::{Fault, Route};
 
-use crate::support::{World, etl, number};
+use crate::support::{Role, World, etl, number};
 
 #[test]
 fn eight_migrators_at_once_all_end_well_and_one_works() {
     let database = TestDatabase::empty();
     let programs: Vec<_> = (0..8).map(|_| etl(database.url()).arguments(["migrate"]).spawn()).collect();
-    let outputs: Vec<_> =
-        programs.into_iter().map(|program| program.wait(std::time::Duration::from_secs(60))).collect();
+    let outputs: Vec<_> = programs.into_iter().map(|program| program.wait(Duration::from_secs(60))).collect();
     for output in &outputs {
         assert_eq!(output.code, 0, "{}", output.stderr);
     }
@@ -77,6 +80,35 @@ fn tables_of_another_version_are_refused_with_the_way_out() {
 }
 
 #[test]
+fn tables_of_a_newer_version_are_left_alone_by_migrate() {
+    let database = TestDatabase::new();
+    let mut connection = database.connect();
+    connection
+        .batch_execute("insert into __diesel_schema_migrations (version) values ('29990101000000')")
+        .unwrap();
+    let output = etl(database.url()).arguments(["migrate"]).run();
+    assert_eq!(output.code, 78, "{}{}", output.stdout, output.stderr);
+    assert!(
+        output.stderr.contains("of version 29990101000000") && output.stderr.contains("use a newer program"),
+        "{}",
+        output.stderr
+    );
+}
+
+#[test]
+fn a_role_without_rights_is_told_who_migrates() {
+    for database in [TestDatabase::empty(), TestDatabase::new()] {
+        let role = Role::new(&database, "");
+        database.connect().batch_execute("revoke create on schema public from public").unwrap();
+        let output = etl(&role.url).arguments(["migrate"]).run();
+        assert_eq!(output.code, 78, "{}{}", output.stdout, output.stderr);
+        for words in ["permission denied", "by their owner", "grant create on schema"] {
+            assert!(output.stderr.contains(words), "{words}: {}", output.stderr);
+        }
+    }
+}
+
+#[test]
 fn a_database_that_is_away_costs_no_call() {
     let world = World::new();
     let output = world
@@ -90,13 +122,39 @@ fn a_database_that_is_away_costs_no_call() {
 
 #[test]
 fn an_address_that_cannot_be_read_is_not_repeated() {
-    for url in
-        ["postgres//me:canary@host/db", "mysql://me:canary@host/db", "postgresql://me:canary@host:port/db"]
-    {
-        let output = etl(url).run();
+    for url in [
+        "postgres//me:canary@host/db",
+        "mysql://me:canary@host/db",
+        "postgresql://me:canary@host:port/db",
+        "postgresql://me:canary/x@127.0.0.1:1/db",
+        "postgresql://me:1/canary@127.0.0.1:1/db",
+        "postgresql://me:x@canary@127.0.0.1:1/db",
+        "postgresql://me:canary%zz@127.0.0.1:1/db",
+        "postgresql://me:canary@[::1/db",
+        "postgresql://me:canary@127.0.0.1:99999/db",
+        "postgresql://me:canary pass@127.0.0.1:1/db",
+        "postgresql://127.0.0.1:1/db?pasword=canary",
+        "postgresql://127.0.0.1:1/db?sslmode=canary",
+        "host=127.0.0.1 port=99999 password='canary",
+    ] {
+        let started = Instant::now();
+        let output = etl(url).variable("ETL_DATABASE_WAIT_SECONDS", "30").run();
         assert_eq!(output.code, 78, "{url}: {}", output.stderr);
+        assert!(output.stderr.contains("DATABASE_URL cannot be used: "), "{url}: {}", output.stderr);
         assert!(!output.stderr.contains("canary"), "{}", output.stderr);
+        assert!(started.elapsed() < Duration::from_secs(10), "{url}");
     }
+}
+
+#[test]
+fn a_broken_line_of_the_env_file_is_named_and_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = "HOST=h\nDATABASE_URL=postgresql://u:canary pass@h/d\n";
+    std::fs::write(folder.path().join(".env"), broken).unwrap();
+    let output = etl("").folder(folder.path()).arguments(["check"]).run();
+    assert_eq!(output.code, 78, "{}", output.stderr);
+    assert!(output.stderr.contains(".env: line 2 is not of the form NAME=value"), "{}", output.stderr);
+    assert!(!output.stderr.contains("canary"), "{}", output.stderr);
 }
 
 #[test]
@@ -114,6 +172,45 @@ fn a_wrong_setting_is_named_with_all_others() {
     assert_eq!(output.code, 78);
     assert!(output.stderr.contains("DATABASE_URL is not set"), "{}", output.stderr);
     assert_eq!(etl("").arguments(["run", "--no-such-flag"]).run().code, 64);
+}
+
+#[test]
+fn a_value_that_is_no_text_and_a_key_of_two_lines_are_named() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let world = World::new();
+    let garbage = std::ffi::OsStr::from_bytes(b"canary\xff");
+    for name in ["BATCH_SIZE", "CSV_FILE_PATH", "DB_READER", "COINGECKO_API_KEY", "DATABASE_URL"] {
+        let output = world.etl().variable(name, garbage).arguments(["check"]).run();
+        assert_eq!(output.code, 78, "{name}: {}", output.stderr);
+        let said = format!("{name}: its value is not UTF-8");
+        assert!(output.stderr.contains(&said) && !output.stderr.contains("canary"), "{}", output.stderr);
+    }
+    for name in ["COINPAPRIKA_API_KEY", "COINGECKO_API_KEY"] {
+        let output = world.etl().variable(name, "canary\nkey").arguments(["check"]).run();
+        assert_eq!(output.code, 78, "{name}: {}", output.stderr);
+        let said = format!("{name}: a line end");
+        assert!(output.stderr.contains(&said) && !output.stderr.contains("canary"), "{}", output.stderr);
+    }
+}
+
+#[test]
+fn a_list_without_a_source_is_refused_and_an_unknown_source_is_told_which_there_are() {
+    let world = World::new();
+    for (arguments, words) in [
+        (["run", "--sources", ","], "KASPARRO_SOURCES: \",\" names no source; there are coinpaprika, "),
+        (
+            ["reprocess", "--source", "coinbase"],
+            "\"coinbase\": unknown source; there are coinpaprika, coingecko, csv",
+        ),
+        (
+            ["rejects", "--source", "coinbase"],
+            "\"coinbase\": unknown source; there are coinpaprika, coingecko, csv",
+        ),
+    ] {
+        let output = world.etl().arguments(arguments).run();
+        assert_eq!(output.code, 78, "{arguments:?}: {}", output.stderr);
+        assert!(output.stderr.contains(words), "{arguments:?}: {}", output.stderr);
+    }
 }
 
 #[test]
@@ -136,12 +233,45 @@ fn a_secret_may_come_from_a_file() {
 }
 
 #[test]
+fn check_finds_what_a_run_would_end_with() {
+    let world = World::new();
+    let folder = tempfile::tempdir().unwrap();
+    let garbage = folder.path().join("links.csv");
+    std::fs::write(&garbage, "verdict,source,crypto_id,other_source,other_id,note\nsame,coinpaprika,a\n")
+        .unwrap();
+    let role = Role::new(&world.database, "");
+    let sql = format!(
+        "grant usage on schema public to {0}; grant select on all tables in schema public to {0}",
+        role.name
+    );
+    world.database.connect().batch_execute(&sql).unwrap();
+    let missing = folder.path().join("none.csv");
+    let none = std::path::PathBuf::new();
+    let with = |url: &str, links| world.etl_at(url).variable("ASSET_LINKS_PATH", links);
+    for (url, links, code, words) in [
+        (world.database.url(), &missing, 66, "none.csv"),
+        (world.database.url(), &garbage, 65, "links.csv line 2"),
+        (role.url.as_str(), &none, 78, "permission denied"),
+    ] {
+        for command in ["check", "run"] {
+            let output = with(url, links).arguments([command]).run();
+            assert_eq!(output.code, code, "{command}: {words}: {}", output.stderr);
+            assert!(output.stderr.contains(words), "{command}: {words}: {}", output.stderr);
+            assert!(!output.stdout.contains("is good"), "{}", output.stdout);
+        }
+    }
+    let both = with(&role.url, &missing).arguments(["check"]).run();
+    assert!(both.stderr.contains("none.csv") && both.stderr.contains("permission denied"), "{}", both.stderr);
+    assert_eq!((world.etl().arguments(["check"]).run().code, both.code), (0, 78));
+}
+
+#[test]
 fn status_and_rejects_tell_what_happened() {
     let world = World::new();
     assert!(world.etl().arguments(["status"]).run().stdout.contains("no run yet"));
     assert!(world.etl().arguments(["rejects"]).run().stdout.contains("no record was refused"));
     world.simulator.serve_body(
-        kasparro_testkit::simulator::Route::CoinpaprikaTickers,
+        Route::CoinpaprikaTickers,
         r#"[{"id":"a","quotes":{"USD":{"price":-5}}},{"id":"b","quotes":{"USD":{"price":5}}}]"#,
     );
     world.run("coinpaprika");
@@ -149,6 +279,28 @@ fn status_and_rejects_tell_what_happened() {
     assert!(status.contains("coinpaprika") && status.contains("2 records: 1 new, 1 rejected"), "{status}");
     let rejects = world.etl().arguments(["rejects"]).run().stdout;
     assert!(rejects.contains("negative_number") && rejects.contains("quotes.USD.price"), "{rejects}");
+}
+
+#[test]
+fn status_says_how_each_run_ended() {
+    let world = World::new();
+    world.run("coinpaprika");
+    world.simulator.fault(Route::CoinpaprikaTickers, Fault::status(403)).always();
+    world.etl().run();
+    world.etl().arguments(["run", "--sources", "coinpaprika"]).run();
+    world.simulator.clear_faults();
+    world.simulator.fault(Route::CoinpaprikaTickers, Fault::hold()).once();
+    let run = world.etl().spawn();
+    assert!(world.simulator.wait_for_requests(Route::CoinpaprikaTickers, 4, Duration::from_secs(30)));
+    run.signal(Signal::TERM);
+    assert_eq!(run.wait(Duration::from_secs(30)).code, 143);
+    let status = world.etl().arguments(["status"]).run().stdout;
+    let (_, runs) = status.split_once("last runs\n").unwrap();
+    let words = ["cancelled after", "FAILED after", "partial after", "success after"];
+    assert_eq!(runs.lines().count(), words.len(), "{status}");
+    for (line, word) in runs.lines().zip(words) {
+        assert!(line.contains(word), "{word}: {status}");
+    }
 }
 
 #[test]

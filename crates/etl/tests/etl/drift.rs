@@ -32,6 +32,34 @@ fn a_new_field_is_on_record_once_with_evidence_and_costs_nothing() {
 }
 
 #[test]
+fn control_characters_of_a_source_reach_no_terminal() {
+    let world = World::new();
+    let coin = |id: &str, price: &str| {
+        format!(
+            r#"{{"id":"{id}","name":"A\u001b[31m B","symbol":"AB","x\u001b[31mfield\n":1,"quotes":{{"USD":{{"price":{price}}}}}}}"#
+        )
+    };
+    let body = format!("[{},{}]", coin(r"ab\u001b[31m\n", "1"), coin("cd", r#""\u001b[31m""#));
+    world.simulator.serve_body(Route::CoinpaprikaTickers, body);
+    let run = world.run("coinpaprika");
+    assert!(run.stderr.contains("x\\u{1b}[31mfield\\n"), "{}", run.stderr);
+    let of_the_coin = "ab\u{1b}[31m\n";
+    for arguments in [
+        &["status"][..],
+        &["rejects"],
+        &["resolve", "--review"],
+        &["resolve", "--explain", of_the_coin],
+        &["resolve", "--explain", "ab\u{1b}"],
+    ] {
+        let output = world.etl().arguments(arguments).run();
+        let said = output.stdout + &output.stderr;
+        assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{arguments:?}: {said:?}");
+        assert!(said.lines().all(|line| line.trim() != "(AB"), "{arguments:?}: {said}");
+    }
+    assert!(!run.stderr.contains('\u{1b}') && !run.stdout.contains('\u{1b}'), "{:?}", run.stderr);
+}
+
+#[test]
 fn a_number_that_became_a_text_is_loaded_and_told() {
     let world = World::new();
     world.simulator.fault(Route::CoinpaprikaTickers, Fault::number_as_string("price")).once();

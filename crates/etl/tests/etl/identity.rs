@@ -177,6 +177,29 @@ fn a_listing_that_fails_costs_the_prices_nothing() {
 }
 
 #[test]
+fn what_a_read_that_was_cut_short_does_not_have_is_not_missing() {
+    let world = World::with(Universe::new(5).coins(600));
+    world.run("coingecko");
+    let states = || {
+        let sql = "select state || ' ' || count(*) from coin_states where until is null group by state";
+        texts(&mut world.database.connect(), sql)
+    };
+    assert_eq!(states(), ["active 600"]);
+    for pages in ["1", "200"] {
+        world.simulator.advance();
+        world.simulator.fault(Route::CoingeckoMarkets, Fault::repeat_first_page()).always();
+        let run = world
+            .etl()
+            .variable("COINGECKO_MAX_PAGES", pages)
+            .arguments(["run", "--sources", "coingecko"])
+            .run();
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert_eq!(world.tally("coingecko").extracted, 250, "{pages}");
+        assert_eq!(states(), ["active 600"], "{pages}");
+    }
+}
+
+#[test]
 fn a_renamed_coin_stays_and_an_id_that_vanishes_comes_back() {
     let case = Case::new(
         &[("abc-alpha", "ABC", "Alpha", 1.0), ("xyz-omega", "XYZ", "Omega", 1.0)],

@@ -1,5 +1,6 @@
 //! How often the sources are asked.
 
+use diesel::connection::SimpleConnection;
 use kasparro_testkit::simulator::{Fault, Route, Universe};
 
 use crate::support::{World, check_invariants, number, texts};
@@ -66,5 +67,20 @@ fn the_calls_of_a_listing_are_told_from_the_last_run() {
     let check = || world.etl().arguments(["check", "--every", "1h"]).run().stdout;
     assert!(check().contains("at most 200 calls per run"), "{}", check());
     world.run("coingecko");
+    assert!(check().contains("4 calls per run, 96 per day"), "{}", check());
+
+    // A run that failed says nothing about it, nor does one that calls nobody.
+    world.simulator.fault(Route::CoingeckoMarkets, Fault::status(403)).once();
+    assert_eq!(world.etl().arguments(["run", "--sources", "coingecko"]).run().code, 69);
+    assert!(check().contains("4 calls per run, 96 per day"), "{}", check());
+    let mut connection = world.database.connect();
+    for table in ["observations", "coin_latest"] {
+        let sql = format!(
+            "update {table} set price_usd = price_usd + 1 where coin_id = (select min(coin_id) from coins)"
+        );
+        connection.batch_execute(&sql).unwrap();
+    }
+    assert_eq!(world.etl().arguments(["reprocess"]).run().code, 0);
+    assert_eq!(world.tally("coingecko").extracted, 250, "the bytes that make a difference");
     assert!(check().contains("4 calls per run, 96 per day"), "{}", check());
 }

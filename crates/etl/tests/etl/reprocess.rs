@@ -36,6 +36,20 @@ fn load_csv(database: &TestDatabase, path: &Path) {
     assert_eq!(output.code, 0, "{}", output.stderr);
 }
 
+#[test]
+fn where_nothing_was_ever_loaded_there_is_nothing_to_be_read_again() {
+    let world = World::new();
+    let says_so = |source: &[&str]| {
+        let output = world.etl().arguments(["reprocess"]).arguments(source).run();
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        assert!(output.stdout.contains("there is nothing to be read again"), "{}", output.stdout);
+        assert!(!output.stdout.contains("another run"), "{}", output.stdout);
+    };
+    says_so(&[]);
+    world.run("coinpaprika");
+    says_so(&["--source", "csv"]);
+}
+
 /// A world with two ticks of both APIs and records without a time, and files with and without times.
 fn full_world(folder: &Path) -> World {
     let world = World::new();

@@ -201,9 +201,11 @@ fn d8_a_database_that_may_only_be_read_is_said_to_be_one() {
     let name = world.database.name();
     let read_only = format!("alter database {name} set default_transaction_read_only = on");
     drop(session(&world.database, &read_only));
-    let output = world.etl().run();
-    assert_eq!(output.code, 75, "{}", output.stderr);
-    assert!(output.stderr.contains("only be read"), "{}", output.stderr);
+    for command in ["run", "check"] {
+        let output = world.etl().arguments([command]).run();
+        assert_eq!(output.code, 75, "{}", output.stderr);
+        assert!(output.stderr.contains("only be read"), "{}", output.stderr);
+    }
     assert!(world.simulator.requests().is_empty());
     let mut connection = session(&world.database, "set default_transaction_read_only = off");
     assert_eq!(number(&mut connection, "select count(*) from etl_runs"), 0, "there is nowhere to record it");

@@ -124,7 +124,14 @@ const MAP: &[(&str, &str, &[&str])] = &[
         ],
     ),
     ("S20", "an error inside a 200", &["s20_an_error_inside_a_200_is_an_error_for_both_sources"]),
-    ("S21", "a slow drip", &["a_slow_drip_is_cut_by_the_clock"]),
+    (
+        "S21",
+        "a slow drip",
+        &[
+            "a_slow_drip_is_cut_by_the_clock",
+            "s21_no_call_goes_on_behind_the_deadline_of_its_request_or_source",
+        ],
+    ),
     (
         "S22",
         "redirects",

@@ -1,7 +1,7 @@
 //! Sources that fail: what the rows S ask for and no older test shows.
 
 use std::net::{TcpListener, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kasparro_testkit::proxy::{Direction, FaultProxy, Toxic};
 use kasparro_testkit::recordings::skipped;
@@ -128,11 +128,13 @@ fn s6_a_wait_beyond_the_run_is_kept_for_the_next_one() {
     for wait in ["1000000000", "99999999999999999999999", "Fri, 31 Dec 2100 23:59:59 GMT"] {
         let world = World::new();
         world.simulator.fault(Route::CoinpaprikaTickers, Fault::status(429).retry_after(wait)).once();
-        assert_fails(&world, wait, &[], 69, "rate_limited", "429");
+        let said = format!("retry-after: {wait:?} is longer than a day; it is taken for a day");
+        assert_fails(&world, wait, &[], 69, "rate_limited", &said);
         assert_fails(&world, wait, &[], 69, "rate_limited", "not to be called before");
         assert_eq!(world.simulator.requests_to(Route::CoinpaprikaTickers).len(), 1, "{wait}");
-        let later = "select count(*) from etl_checkpoints where not_before > now() + interval '10 years'";
-        assert_eq!(number(&mut world.database.connect(), later), 1, "{wait}");
+        let a_day = "select count(*) from etl_checkpoints where not_before between now() + interval '23 hours' \
+                     and now() + interval '25 hours'";
+        assert_eq!(number(&mut world.database.connect(), a_day), 1, "{wait}");
     }
 }
 
@@ -235,6 +237,26 @@ fn s11_a_length_that_is_not_true_is_never_believed() {
     let world = World::new();
     world.simulator.fault(Route::CoinpaprikaTickers, Fault::false_gzip_label()).always();
     assert_fails(&world, "false gzip", &[], 69, "unavailable", "tickers");
+}
+
+#[test]
+fn s21_no_call_goes_on_behind_the_deadline_of_its_request_or_source() {
+    for setting in ["ETL_REQUEST_DEADLINE_SECONDS", "ETL_SOURCE_DEADLINE_SECONDS"] {
+        for fault in [
+            Fault::drip(1, Duration::from_millis(20)),
+            Fault::silence_after(50),
+            Fault::delay(Duration::from_secs(8)),
+        ] {
+            let world = World::new();
+            let name = format!("{setting} {fault:?}");
+            world.simulator.fault(Route::CoinpaprikaTickers, fault).always();
+            let started = Instant::now();
+            let words = format!("took longer than 1.5 s ({setting})");
+            assert_fails(&world, &name, &[(setting, "1.5")], 69, "unavailable", &words);
+            assert!(started.elapsed() < Duration::from_secs(6), "{name}: {:?}", started.elapsed());
+            assert_eq!(world.simulator.requests_to(Route::CoinpaprikaTickers).len(), 1, "{name}");
+        }
+    }
 }
 
 #[test]
