@@ -402,6 +402,7 @@ diesel::joinable!(coin_latest -> coins (coin_id));
 diesel::joinable!(coin_latest -> coin_labels (label_id));
 diesel::joinable!(coin_latest -> etl_batches (batch_id));
 diesel::joinable!(etl_batches -> etl_runs (run_id));
+diesel::joinable!(etl_run_sources -> etl_runs (run_id));
 diesel::joinable!(asset_links -> assets (asset_id));
 diesel::joinable!(asset_links -> coins (coin_id));
 diesel::joinable!(coin_states -> coins (coin_id));

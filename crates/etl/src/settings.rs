@@ -1,22 +1,20 @@
 //! Settings, checked whole: every problem is listed at once.
 
-use std::fmt::Display;
+mod check;
+
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use kasparro_core::secret::{self, Secret};
-use url::Url;
+use kasparro_core::secret::Secret;
 
-use crate::age::Age;
 use crate::cli::Options;
-use crate::http::{Ledger, Policy, Taping, without_user};
+use crate::http::{Ledger, Policy, Taping};
 use crate::logging::Format;
-use crate::sources;
 use crate::sources::csv::CsvMap;
 use crate::sources::endpoint::Endpoint;
+use check::{Check, given};
 
 /// Everything that a run is told.
 #[derive(Clone, Debug)]
@@ -66,9 +64,6 @@ pub(crate) struct Limits {
 #[error("{}", .0.join("\n"))]
 pub(crate) struct Problems(pub(crate) Vec<String>);
 
-const COINPAPRIKA_URL: &str = "https://api.coinpaprika.com/v1";
-const COINPAPRIKA_PRO_URL: &str = "https://api-pro.coinpaprika.com/v1";
-const COINGECKO_URL: &str = "https://api.coingecko.com/api/v3";
 /// Where paid keys of CoinGecko are used.
 pub(crate) const COINGECKO_PRO_HOST: &str = "pro-api.coingecko.com";
 
@@ -187,18 +182,6 @@ impl Settings {
     }
 }
 
-/// A value that is neither unset nor empty.
-fn given(value: Option<&str>) -> Option<&str> {
-    value.map(str::trim).filter(|value| !value.is_empty())
-}
-
-/// Scheme, host, port and path.
-fn without_extras(url: &Url) -> Url {
-    let mut bare = without_user(url);
-    bare.set_query(None);
-    bare
-}
-
 /// What exists as a whole is one path, whatever characters are in it; else commas separate.
 fn csv_paths(value: Option<&str>) -> Vec<PathBuf> {
     let Some(value) = given(value) else { return Vec::new() };
@@ -206,159 +189,6 @@ fn csv_paths(value: Option<&str>) -> Vec<PathBuf> {
         return vec![value.into()];
     }
     value.split(',').map(str::trim).filter(|part| !part.is_empty()).map(PathBuf::from).collect()
-}
-
-#[derive(Default)]
-struct Check {
-    problems: Vec<String>,
-}
-
-impl Check {
-    fn number<T>(
-        &mut self,
-        name: &str,
-        value: Option<&str>,
-        default: T,
-        range: std::ops::RangeInclusive<T>,
-    ) -> T
-    where
-        T: FromStr + PartialOrd + Display,
-    {
-        let Some(text) = given(value) else { return default };
-        match text.parse() {
-            Ok(number) if range.contains(&number) => number,
-            _ => {
-                let (low, high) = (range.start(), range.end());
-                self.problems.push(format!("{name}: {text:?} is not a number from {low} to {high}"));
-                default
-            }
-        }
-    }
-
-    fn limit(&mut self, name: &str, value: Option<&str>) -> Option<u32> {
-        given(value).map(|text| self.number(name, Some(text), 0, 0..=1_000_000_000))
-    }
-
-    fn parsed<T: FromStr>(&mut self, name: &str, value: Option<&str>, wanted: &str) -> Option<T> {
-        let text = given(value)?;
-        let parsed = text.parse().ok();
-        if parsed.is_none() {
-            self.problems.push(format!("{name}: {text:?} is not {wanted}"));
-        }
-        parsed
-    }
-
-    fn empty_list(&mut self, value: Option<&str>) -> bool {
-        match given(value) {
-            None | Some("fail") => false,
-            Some("warn") => true,
-            Some(other) => {
-                self.problems.push(format!("ETL_EMPTY_LIST: {other:?} is neither fail nor warn"));
-                false
-            }
-        }
-    }
-
-    fn csv_map(&mut self, file: Option<&str>) -> Arc<CsvMap> {
-        let Some(file) = given(file) else { return Arc::default() };
-        let mut complain = |problem: &str| {
-            self.problems.push(format!("CSV_MAP: {file}: {problem}"));
-            Arc::default()
-        };
-        match std::fs::read_to_string(file) {
-            Err(error) => complain(&format!("it cannot be read: {error}")),
-            Ok(text) => match text.parse::<CsvMap>() {
-                Ok(map) => Arc::new(map),
-                Err(problems) => complain(&problems.join("; ")),
-            },
-        }
-    }
-
-    fn listings_every(&mut self, value: Option<&str>) -> Option<TimeDelta> {
-        let text = given(value).unwrap_or("24h");
-        if text == "off" {
-            return None;
-        }
-        self.parsed::<Age>("LISTINGS_EVERY", Some(text), "an age such as 24h, or off").map(|age| age.0)
-    }
-
-    fn secret(&mut self, name: &str) -> Option<Secret> {
-        secret::from_env(name).unwrap_or_else(|error| {
-            self.problems.push(error.to_string());
-            None
-        })
-    }
-
-    /// A key, which is sent as a header.
-    fn key(&mut self, name: &str) -> Option<Secret> {
-        let key = self.secret(name)?;
-        if !key.expose().bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
-            self.problems.push(format!(
-                "{name}: a line end or another character in it that no key has; give the key alone, on one line"
-            ));
-        }
-        Some(key)
-    }
-
-    fn sources(&mut self, value: Option<&str>, has_csv: bool) -> Vec<String> {
-        let all = sources::names();
-        let Some(list) = given(value) else {
-            return all.into_iter().filter(|name| *name != "csv" || has_csv).map(str::to_owned).collect();
-        };
-        let mut names: Vec<String> = Vec::new();
-        for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-            if !all.contains(&name) {
-                self.problems.push(format!("KASPARRO_SOURCES: {name:?} is none of {}", all.join(", ")));
-            } else if !names.iter().any(|known| known == name) {
-                names.push(name.to_owned());
-            }
-        }
-        if list.split(',').all(|name| name.trim().is_empty()) {
-            self.problems
-                .push(format!("KASPARRO_SOURCES: {list:?} names no source; there are {}", all.join(", ")));
-        }
-        if names.iter().any(|name| name == "csv") && !has_csv {
-            self.problems.push("CSV_FILE_PATH: the source csv needs a file or a folder".to_owned());
-        }
-        names
-    }
-
-    /// The address of a source; its `key` has a variable of its own. What is refused is not repeated: people have put
-    /// keys into addresses.
-    fn base_url(&mut self, name: &str, value: Option<&str>, key: &str, default: &str) -> Option<Url> {
-        let is_usable = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
-        let is_bare = |url: &Url| *url == without_extras(url);
-        match given(value).map(|text| Url::parse(text).ok().filter(is_usable)) {
-            Some(Some(url)) if is_bare(&url) => return Some(url),
-            Some(Some(_)) => self.problems.push(format!(
-                "{name}: an address with a user, a password, a ? or a # in it; give host and path alone, and the key as {key}"
-            )),
-            Some(None) => {
-                self.problems.push(format!("{name}: not an address that begins with https:// (or http://)"))
-            }
-            None => {}
-        }
-        Url::parse(default).ok()
-    }
-
-    fn coinpaprika(&mut self, options: &Options) -> Option<Endpoint> {
-        const KEY: &str = "COINPAPRIKA_API_KEY";
-        let key = self.key(KEY);
-        let default = if key.is_some() { COINPAPRIKA_PRO_URL } else { COINPAPRIKA_URL };
-        let base = options.coinpaprika_base_url.as_deref();
-        let base = self.base_url("COINPAPRIKA_BASE_URL", base, KEY, default);
-        Endpoint::new(base, "/v1", key.map(|key| ("Authorization", key)))
-    }
-
-    fn coingecko(&mut self, options: &Options) -> Option<Endpoint> {
-        const KEY: &str = "COINGECKO_API_KEY";
-        let key = self.key(KEY);
-        let base = options.coingecko_base_url.as_deref();
-        let base = self.base_url("COINGECKO_BASE_URL", base, KEY, COINGECKO_URL);
-        let pro = base.as_ref().is_some_and(|url| url.host_str() == Some(COINGECKO_PRO_HOST));
-        let header = if pro { "x-cg-pro-api-key" } else { "x-cg-demo-api-key" };
-        Endpoint::new(base, "/api/v3", key.map(|key| (header, key)))
-    }
 }
 
 #[cfg(test)]
@@ -450,7 +280,7 @@ mod tests {
     #[test]
     fn every_client_of_an_api_counts_the_same_calls() {
         let settings = Settings::for_tests();
-        let turns = |settings: &Settings, name| (sources::find(name).unwrap().policy)(settings).turns;
+        let turns = |settings: &Settings, name| (crate::sources::find(name).unwrap().policy)(settings).turns;
         assert!(Arc::ptr_eq(&turns(&settings, "coingecko"), &turns(&settings.clone(), "coingecko")));
         assert!(!Arc::ptr_eq(&turns(&settings, "coingecko"), &turns(&settings, "coinpaprika")));
     }

@@ -27,7 +27,7 @@ pub struct Overview {
     pub checkpoints: Vec<Checkpoint>,
     /// The newest [`RECENT_RUNS`] runs, newest first.
     pub recent_runs: Vec<Run>,
-    /// When the newest successful run ended, UTC; `None` when there is none.
+    /// When the newest successful run that read the sources themselves ended, UTC; `None` when there is none.
     pub last_successful_run: Option<DateTime<Utc>>,
 }
 
@@ -79,7 +79,7 @@ const PARTS: &str = "\
     union all (select 2, run_id, source, '', records_processed, 0, 0, started_at, ended_at, success \
     from etl_runs order by run_id desc limit $2) \
     union all (select 3, 0, '', '', 0, 0, 0, ended_at, null, null \
-    from etl_runs where success order by run_id desc limit 1)";
+    from etl_runs where success and not is_reprocess order by run_id desc limit 1)";
 
 impl QueryableByName<Pg> for Part {
     fn build<'a>(row: &impl NamedRow<'a, Pg>) -> deserialize::Result<Self> {

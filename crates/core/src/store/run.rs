@@ -130,7 +130,8 @@ pub fn last_fresh_read(
 ) -> QueryResult<Option<(i64, i64)>> {
     use etl_run_sources as t;
     t::table
-        .inner_join(etl_runs::table.on(etl_runs::run_id.eq(t::run_id).and(etl_runs::is_reprocess.eq(false))))
+        .inner_join(etl_runs::table)
+        .filter(etl_runs::is_reprocess.eq(false))
         .filter(t::source.eq(source).and(t::status.eq("succeeded")).and(t::run_id.lt(before_run)))
         .filter(t::extracted.gt(0))
         .order(t::run_id.desc())
@@ -272,25 +273,29 @@ impl SourceRun {
     }
 }
 
-/// The newest run of every source.
+/// The newest run of every source that was to read the source itself, not bytes that are kept.
 ///
 /// # Errors
 /// What the database says.
 pub fn newest_of_each_source(connection: &mut PgConnection) -> QueryResult<Vec<SourceRun>> {
     etl_run_sources::table
+        .inner_join(etl_runs::table)
+        .filter(etl_runs::is_reprocess.eq(false))
         .distinct_on(etl_run_sources::source)
         .order((etl_run_sources::source, etl_run_sources::run_id.desc()))
         .select(SourceRun::as_select())
         .load(connection)
 }
 
-/// The newest run of a source that has ended and was not left to another one; `None` before the first.
+/// The newest run that was to read a source itself, has ended and was not left to another one; `None` before the first.
 ///
 /// # Errors
 /// What the database says.
 pub fn newest_ended(connection: &mut PgConnection, source: &str) -> QueryResult<Option<SourceRun>> {
     use etl_run_sources as t;
     t::table
+        .inner_join(etl_runs::table)
+        .filter(etl_runs::is_reprocess.eq(false))
         .filter(t::source.eq(source).and(t::status.ne("running")).and(t::status.ne("skipped")))
         .order(t::run_id.desc())
         .select(SourceRun::as_select())

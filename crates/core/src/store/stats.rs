@@ -50,12 +50,14 @@ pub fn checkpoints(connection: &mut PgConnection) -> QueryResult<Vec<Checkpoint>
         .load(connection)
 }
 
-/// When a source was loaded successfully for the last time, UTC; `None` when never.
+/// When a source itself was read successfully for the last time, UTC; `None` when never.
 ///
 /// # Errors
 /// What the database says.
 pub fn last_success(connection: &mut PgConnection, source: &str) -> QueryResult<Option<DateTime<Utc>>> {
     etl_run_sources::table
+        .inner_join(etl_runs::table)
+        .filter(etl_runs::is_reprocess.eq(false))
         .filter(etl_run_sources::source.eq(source))
         .filter(etl_run_sources::status.eq("succeeded"))
         .order(etl_run_sources::run_id.desc())

@@ -126,6 +126,8 @@ pub(super) struct Report {
     run_id: Option<i64>,
     /// Nothing was written.
     dry_run: bool,
+    /// What changes is written behind this.
+    is_preview: bool,
     /// Why it did not even come to the sources.
     aborted: Option<SourceError>,
     /// The signal that ended the run early.
@@ -146,6 +148,11 @@ impl Report {
     /// Of a launch that ended before it came to the sources.
     pub(super) fn of_abort(error: SourceError, dry_run: bool) -> Self {
         Self { aborted: Some(error), ..Self::new(None, dry_run) }
+    }
+
+    /// Of a rehearsal that is followed by what it has found.
+    pub(super) fn previewing(self) -> Self {
+        Self { is_preview: true, ..self }
     }
 
     pub(super) fn add(&mut self, outcome: Outcome) {
@@ -312,7 +319,11 @@ impl Report {
             _ => "nothing was loaded".to_owned(),
         };
         let seconds = took.as_secs_f64();
-        let end = if self.dry_run { "dry run, nothing was written: " } else { "" };
+        let end = match self.dry_run {
+            true if self.is_preview => "to be written: ",
+            true => "dry run, nothing was written: ",
+            false => "",
+        };
         let word = if self.status() == "failed" { "FAILED after" } else { "done in" };
         format!("{word} {seconds:.1} s: {end}{verdict}")
     }

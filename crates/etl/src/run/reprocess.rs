@@ -32,6 +32,7 @@ pub(crate) fn reprocess(mut settings: Settings, arguments: &ReprocessArgs, progr
     let started = Instant::now();
     let task = Task { kept: Some(Selection::Wanted(wanted)), dry_run: true };
     let preview = launch(settings.clone(), task, progress.clone(), &cancel);
+    let preview = if arguments.dry_run { preview } else { preview.previewing() };
     let shown = if arguments.json { preview.json(started.elapsed()) } else { json!(null) };
     if !arguments.json {
         preview.print(started.elapsed(), false);

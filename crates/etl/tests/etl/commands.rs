@@ -26,6 +26,18 @@ fn eight_migrators_at_once_all_end_well_and_one_works() {
 }
 
 #[test]
+fn only_who_reads_files_needs_to_be_told_which() {
+    let database = TestDatabase::new();
+    let with_csv =
+        |command: &str| etl(database.url()).variable("KASPARRO_SOURCES", "csv").arguments([command]).run();
+    for (command, code) in [("migrate", 0), ("status", 0), ("rejects", 0), ("run", 78), ("check", 78)] {
+        let output = with_csv(command);
+        assert_eq!(output.code, code, "{command}: {}", output.stderr);
+        assert_eq!(output.stderr.contains("CSV_FILE_PATH"), code == 78, "{command}: {}", output.stderr);
+    }
+}
+
+#[test]
 fn migrations_go_down_and_up_again() {
     let database = TestDatabase::new();
     let tables = "select count(*) from pg_tables where schemaname = 'public' and tablename <> '__diesel_schema_migrations'";
