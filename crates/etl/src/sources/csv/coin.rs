@@ -181,7 +181,11 @@ mod tests {
 
     #[test]
     fn of_pairs_with_dollars_the_coin_is_taken() {
-        for pairs in ["Ticker,Close\nBTC-USD,1\nETH-USD,2\n", "symbol,price\nBTC/USD,1\n"] {
+        for pairs in [
+            "Ticker,Close\nBTC-USD,1\nETH-USD,2\n",
+            "symbol,price\nBTC/USD,1\n",
+            "date,symbol,open,high,low,close\n2022-03-01,BTC/USD,1,1,1,1\n",
+        ] {
             let coin = columns(pairs).unwrap();
             assert!(coin.pairs, "{pairs}");
             assert_eq!(coin.texts(|_| "BTC-USD"), ["", "", "BTC"]);

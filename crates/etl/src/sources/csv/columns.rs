@@ -274,7 +274,7 @@ impl Columns {
 /// A name of a column without case, blanks and the punctuation that people vary. Other signs stay: `Price (€)`
 /// is no price in dollars.
 fn key(name: &str) -> String {
-    const VARIES: &str = "_-.()[]/:$*\"'";
+    const VARIES: &str = "_-.()[]<>/:$*\"'";
     let kept = trim(name).chars().filter(|c| !c.is_whitespace() && !VARIES.contains(*c) && *c != '\u{feff}');
     kept.flat_map(char::to_lowercase).collect()
 }
@@ -315,6 +315,7 @@ mod tests {
             "current_price",
             "Close",
             "quotes.USD.price",
+            "<CLOSE>",
             "\tprice",
         ] {
             assert_eq!(first(name, Role::Price), Some(0), "{name}");

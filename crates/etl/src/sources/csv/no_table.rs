@@ -23,14 +23,22 @@ pub(super) fn refuse(bytes: &[u8]) -> Result<(), String> {
     if let Some((_, what)) = NO_TEXT.iter().find(|(magic, _)| begins(magic)) {
         return Err(format!("it is {what}"));
     }
-    const NO_TABLE: [(&str, &str); 4] = [
-        ("<", "an HTML or XML document"),
+    // Not every `<`: there are headers such as `<TICKER>,<DATE>,<CLOSE>`.
+    const NO_TABLE: [(&str, &str); 9] = [
+        ("<!", "an HTML or XML document"),
+        ("<?", "an HTML or XML document"),
+        ("<html", "an HTML document"),
+        ("<head", "an HTML document"),
+        ("<body", "an HTML document"),
+        ("<table", "an HTML document"),
         ("{", "JSON"),
         ("[", "JSON"),
         ("version https://git-lfs", "a pointer of Git LFS, not the file"),
     ];
     let text = bytes.strip_prefix(BOM).unwrap_or(bytes).trim_ascii_start();
-    if let Some((_, what)) = NO_TABLE.iter().find(|(sign, _)| text.starts_with(sign.as_bytes())) {
+    let is =
+        |sign: &str| text.get(..sign.len()).is_some_and(|start| start.eq_ignore_ascii_case(sign.as_bytes()));
+    if let Some((_, what)) = NO_TABLE.iter().find(|(sign, _)| is(sign)) {
         return Err(format!("it is {what}; give a CSV file: a header, and a row for each price"));
     }
     let start = &bytes[..bytes.len().min(512)];

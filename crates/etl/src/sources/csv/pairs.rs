@@ -105,7 +105,7 @@ fn is_pair(cell: &str) -> bool {
 /// `BTCUSDT`, which a symbol may look like as well: `FDUSD`.
 fn is_joined_pair(cell: &str) -> bool {
     let ends = |quote: &&str| cell.len() > quote.len() + 1 && cell.to_uppercase().ends_with(*quote);
-    QUOTES.iter().any(ends)
+    !cell.contains(SEPARATORS) && QUOTES.iter().any(ends)
 }
 
 pub(super) fn refused_pairs(column: &str, pair: &str) -> String {
