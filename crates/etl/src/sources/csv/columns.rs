@@ -53,7 +53,23 @@ const NAMES: [(Role, &[&str]); 14] = [
             "currency",
         ],
     ),
-    (Role::Symbol, &["symbol", "ticker", "coinsymbol", "cryptosymbol", "tickersymbol"]),
+    (
+        Role::Symbol,
+        &[
+            "symbol",
+            "ticker",
+            "coinsymbol",
+            "cryptosymbol",
+            "tickersymbol",
+            "baseasset",
+            "basecurrency",
+            "fromsymbol",
+            "fsym",
+            "pair",
+            "tradingpair",
+            "currencypair",
+        ],
+    ),
     (
         Role::Currency,
         &[
@@ -64,6 +80,8 @@ const NAMES: [(Role, &[&str]); 14] = [
             "quoteasset",
             "quotecoin",
             "quotesymbol",
+            "tosymbol",
+            "tsym",
             "quote",
             "convert",
         ],
@@ -167,6 +185,8 @@ const NAMES: [(Role, &[&str]); 14] = [
             "quoteusdlastupdated",
             "updatedat",
             "observedat",
+            "pricetimestamp",
+            "pricedate",
             "recordedat",
             "fetchedat",
             "scrapedat",
@@ -283,6 +303,11 @@ fn key(name: &str) -> String {
 pub(super) fn are_candles(header: &[String]) -> bool {
     let keys: Vec<String> = header.iter().map(|cell| key(cell)).collect();
     ["open", "high", "low"].iter().all(|word| keys.iter().any(|key| key.starts_with(word)))
+}
+
+/// Whether the name itself says that the cells are trading pairs.
+pub(super) fn says_pair(name: &str) -> bool {
+    key(name).contains("pair")
 }
 
 /// Whether the name itself says that the numbers are per cent; else they must show a `%`.

@@ -1,7 +1,7 @@
 //! What prices are in: dollars, or what exchanges quote them in.
 
 use super::coin::only_numbers;
-use super::columns::{Role, are_candles};
+use super::columns::{Role, are_candles, says_pair};
 use super::head::{Head, Row};
 
 /// Columns that only repeat that prices are in dollars.
@@ -86,7 +86,8 @@ impl Pairs {
         if name.is_none() && are_candles(&head.header) && cells.iter().all(|cell| is_joined_pair(cell)) {
             return Self::Others((*first).to_owned());
         }
-        if cells.iter().filter(|cell| is_pair(cell)).count() * 2 < cells.len() {
+        let pairs = cells.iter().filter(|cell| is_pair(cell)).count();
+        if pairs * 2 < cells.len() && !says_pair(&head.header[symbol]) {
             return Self::None;
         }
         let other = cells.iter().find(|cell| in_dollars(cell).is_none());
@@ -146,6 +147,8 @@ mod tests {
         assert!(columns("date,currency,name,close\n2020-01-01,EUR,Bitcoin,1\n").unwrap_err().contains("EUR"));
         assert!(columns("id,vs_currency,price\na,btc,1\n").unwrap_err().contains("btc"));
         assert!(columns("date,symbol,currency,close\n2020-01-01,ETH,BTC,1\n").unwrap_err().contains("BTC"));
+        assert!(columns("time,close,fsym,tsym\n1,2,ETH,BTC\n").unwrap_err().contains("BTC"));
+        assert!(columns("time,close,fsym,tsym\n1,2,ETH,USD\n").is_ok());
         assert!(columns("symbol,base_asset,quote_asset,close\nETH,ETH,BTC,1\n").unwrap_err().contains("BTC"));
         assert_eq!(columns("id,currency,price\n1,BTC,1\n2,ETH,1\n").unwrap().name, Some(1));
         assert_eq!(columns("rank,slug,currency,price\n1,a,BTC,1\n2,b,XRP,1\n").unwrap().name, Some(2));
@@ -165,6 +168,7 @@ mod tests {
             "symbol,close\nBTC_USDT,1\n",
             "symbol,open,high,low,close\nBTCUSD,1,1,1,1\nETHBTC,1,1,1,1\n",
             "name,close\nETH-EUR,1\n",
+            "pair,price\nBTCUSDT,1\n",
             "id,price\nBTC-EUR,1\n",
         ] {
             assert!(columns(refused).unwrap_err().contains("pairs"), "{refused}");

@@ -97,11 +97,17 @@ fn refines(head: &Head, days: (usize, TimeForm), times: (usize, TimeForm)) -> bo
 }
 
 /// The headers of columns that no other role claims and whose cells are times: for a file of which no column is known to say
-/// when.
+/// when. Not what listings say of the life of a coin.
 pub(super) fn may_be_times(head: &Head) -> Vec<&str> {
-    let is_time = |column: &usize| TimeForm::of(head.cells(*column)).is_ok();
-    let columns = (0..head.header.len()).filter(|column| !head.columns.is_known(*column)).filter(is_time);
-    columns.map(|column| head.header[column].as_str()).collect()
+    const OF_ITS_LIFE: [&str; 9] =
+        ["ath", "atl", "genesis", "added", "launch", "first", "created", "start", "listed"];
+    let is_of_life = |name: &str| OF_ITS_LIFE.iter().any(|word| name.to_lowercase().contains(word));
+    let may_be = |column: &usize| {
+        !head.columns.is_known(*column)
+            && !is_of_life(&head.header[*column])
+            && TimeForm::of(head.cells(*column)).is_ok()
+    };
+    (0..head.header.len()).filter(may_be).map(|column| head.header[column].as_str()).collect()
 }
 
 /// The first column of times in which the declared form is found.
@@ -196,6 +202,13 @@ mod tests {
         assert!(column("date,id,price\n,a,1\n").unwrap_err().contains("no times"));
         assert!(column("date,id,price\n1/13/17,a,1\n").unwrap_err().contains("1/13/17"));
         assert_eq!(column("id,price,ath_date\na,1,2021-07-06\n"), Ok(None));
+    }
+
+    #[test]
+    fn what_may_be_times_is_pointed_at() {
+        let text = "id,price,when,ath_date\na,1,2021-07-06,2021-07-06\n";
+        let head = Head::read(text.as_bytes(), true, &Declared::default()).unwrap();
+        assert_eq!(may_be_times(&head), ["when"]);
     }
 
     #[test]
