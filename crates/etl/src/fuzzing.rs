@@ -174,7 +174,7 @@ fn settings(csv: Option<&Path>, batch_size: usize) -> Settings {
         batch_size: Some(batch_size.to_string()),
         ..Options::default()
     };
-    Settings::check(&options).expect("good settings")
+    Settings::check(&options, true).expect("good settings")
 }
 
 /// What reading a file gave.

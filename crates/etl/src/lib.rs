@@ -61,7 +61,9 @@ pub fn main() -> ExitCode {
     let format =
         cli.options.log_format.as_deref().and_then(|text| text.trim().parse().ok()).unwrap_or_default();
     logging::start(&progress, format);
-    let settings = match Settings::check(&cli.options) {
+    let command = cli.command.unwrap_or_else(|| Command::Run(RunArgs::default()));
+    let reads_files = matches!(command, Command::Run(_) | Command::Check(_));
+    let settings = match Settings::check(&cli.options, reads_files) {
         Ok(settings) => settings,
         Err(problems) => {
             problems.0.iter().for_each(|problem| log::error!("{problem}"));
@@ -70,7 +72,7 @@ pub fn main() -> ExitCode {
     };
     // Whoever collects lines of JSON wants the report as one of them.
     let all_json = format == logging::Format::Json;
-    let code = match cli.command.unwrap_or_else(|| Command::Run(RunArgs::default())) {
+    let code = match command {
         Command::Run(mut arguments) => {
             arguments.json |= all_json;
             run::run(settings, &arguments, progress)

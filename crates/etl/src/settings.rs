@@ -68,8 +68,8 @@ pub(crate) struct Problems(pub(crate) Vec<String>);
 pub(crate) const COINGECKO_PRO_HOST: &str = "pro-api.coingecko.com";
 
 impl Settings {
-    /// Checks what was given; empty is the same as not given.
-    pub(crate) fn check(options: &Options) -> Result<Self, Problems> {
+    /// Checks what was given; empty is the same as not given. `reads_files` when files are to be there to be read.
+    pub(crate) fn check(options: &Options, reads_files: bool) -> Result<Self, Problems> {
         let mut check = Check::default();
         let seconds = |check: &mut Check, name, given, default| {
             Duration::from_secs_f64(check.number(name, given, default, 0.001..=86_400.0))
@@ -82,7 +82,7 @@ impl Settings {
         let rate_limit = check.limit("RATE_LIMIT_CALLS_PER_MINUTE", options.rate_limit.as_deref());
         let settings = Self {
             database_url: check.secret("DATABASE_URL"),
-            sources: check.sources(options.sources.as_deref(), !csv_paths.is_empty()),
+            sources: check.sources(options.sources.as_deref(), !csv_paths.is_empty(), reads_files),
             csv_as_of: check.parsed(
                 "CSV_AS_OF",
                 options.csv_as_of.as_deref(),
@@ -178,7 +178,7 @@ impl Settings {
 
     #[cfg(test)]
     pub(crate) fn for_tests() -> Self {
-        Self::check(&Options::default()).unwrap()
+        Self::check(&Options::default(), true).unwrap()
     }
 }
 
@@ -200,7 +200,7 @@ mod tests {
         let settings = Settings::for_tests();
         assert_eq!(settings.sources, ["coinpaprika", "coingecko"]);
         let with_csv = Options { csv_file_path: Some("prices.csv".into()), ..Options::default() };
-        assert_eq!(Settings::check(&with_csv).unwrap().sources, ["coinpaprika", "coingecko", "csv"]);
+        assert_eq!(Settings::check(&with_csv, true).unwrap().sources, ["coinpaprika", "coingecko", "csv"]);
     }
 
     #[test]
@@ -214,7 +214,7 @@ mod tests {
             csv_as_of: Some("yesterday".into()),
             ..Options::default()
         };
-        let text = Settings::check(&options).unwrap_err().to_string();
+        let text = Settings::check(&options, true).unwrap_err().to_string();
         for name in [
             "coinbase",
             "CSV_FILE_PATH",
@@ -239,7 +239,7 @@ mod tests {
                 coinpaprika_base_url: Some(extra.into()),
                 ..Options::default()
             };
-            let text = Settings::check(&options).unwrap_err().to_string();
+            let text = Settings::check(&options, true).unwrap_err().to_string();
             for name in
                 ["COINGECKO_BASE_URL", "COINGECKO_API_KEY", "COINPAPRIKA_BASE_URL", "COINPAPRIKA_API_KEY"]
             {
@@ -253,14 +253,14 @@ mod tests {
     fn empty_is_not_given() {
         let options =
             Options { batch_size: Some(" ".into()), sources: Some(String::new()), ..Options::default() };
-        assert_eq!(Settings::check(&options).unwrap().batch_size, 20_000);
+        assert_eq!(Settings::check(&options, true).unwrap().batch_size, 20_000);
     }
 
     #[test]
     fn the_vendors_limit_does_not_bind_a_mirror_on_this_machine() {
         let options =
             Options { coingecko_base_url: Some("http://127.0.0.1:9/api/v3".into()), ..Options::default() };
-        let settings = Settings::check(&options).unwrap();
+        let settings = Settings::check(&options, true).unwrap();
         let vendor = Limits { per_minute: Some(10), per_month: Some(100) };
         let policy = |settings: &Settings, endpoint: &Endpoint, asked| {
             let policy = settings.policy(endpoint, asked, vendor);
@@ -292,7 +292,7 @@ mod tests {
             coingecko_rate_limit: Some("3".into()),
             ..Options::default()
         };
-        let settings = Settings::check(&options).unwrap();
+        let settings = Settings::check(&options, true).unwrap();
         assert_eq!(settings.coinpaprika_limits.per_minute, Some(7));
         assert_eq!(settings.coingecko_limits.per_minute, Some(3));
     }

@@ -124,7 +124,7 @@ impl Check {
         Some(key)
     }
 
-    pub(super) fn sources(&mut self, value: Option<&str>, has_csv: bool) -> Vec<String> {
+    pub(super) fn sources(&mut self, value: Option<&str>, has_csv: bool, reads_files: bool) -> Vec<String> {
         let all = sources::names();
         let Some(list) = given(value) else {
             return all.into_iter().filter(|name| *name != "csv" || has_csv).map(str::to_owned).collect();
@@ -136,6 +136,9 @@ impl Check {
             } else if !names.iter().any(|known| known == name) {
                 names.push(name.to_owned());
             }
+        }
+        if reads_files && !has_csv && names.iter().any(|name| name == "csv") {
+            self.problems.push("CSV_FILE_PATH: the source csv needs a file or a folder".to_owned());
         }
         if list.split(',').all(|name| name.trim().is_empty()) {
             self.problems
