@@ -14,7 +14,7 @@ const ALLOWED_HEADERS: &str =
 
 /// What pages may read besides the few headers that every page may.
 const EXPOSED_HEADERS: &str = "content-disposition, etag, link, ratelimit, ratelimit-policy, retry-after, \
-     server-timing, x-data-version, x-request-id";
+     server-timing, x-data-version, x-request-id, x-total-count";
 
 /// Seconds for which a browser remembers what it was told.
 const MAX_AGE_SECS: &str = "3600";

@@ -157,7 +157,7 @@ fn selection() -> Vec<Parameter> {
         .build(),
         schemas::list(
             "symbol",
-            "Only observations of coins whose newest observation has one of these symbols, in whatever case.",
+            "Only observations of coins whose newest observation has one of these symbols; the letters A to Z in whatever case.",
             schemas::item(),
         )
         .build(),

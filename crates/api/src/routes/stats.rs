@@ -21,7 +21,7 @@ pub(crate) struct Stats {
     /// Number of observations.
     #[schema(example = 7301, minimum = 0)]
     total_cleaned_records: i64,
-    /// Number of records inside the HTTP bodies that are kept.
+    /// Number of records inside the HTTP bodies of prices that are kept; listings of ids apart.
     #[schema(example = 7500, minimum = 0)]
     total_raw_api_records: i64,
     /// Number of records inside the pieces of files that are kept.

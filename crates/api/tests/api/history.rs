@@ -115,6 +115,12 @@ fn candles_are_exact_and_gaps_are_gaps() {
         backward.reverse();
         assert_eq!(backward, days, "{limit}");
     }
+    // An open end is often written so; years have four digits.
+    for order in ["asc", "desc"] {
+        let open = walk(&service, &format!("interval=1d&order={order}&to=9999-12-31T23:59:59Z"));
+        let latest = open.iter().map(|row| row["end"].as_str().unwrap()).max().unwrap();
+        assert_eq!(latest, "9999-12-31T00:00:00Z", "{order}");
+    }
     let nothing = walk(&service, "interval=5m&from=2024-03-01T12:00:00Z&to=2024-03-01T12:59:00Z");
     assert_eq!((nothing.len(), &nothing[0]["samples"]), (1, &json!(0)));
     let five = walk(&service, "interval=5m&source=coingecko&to=2024-03-01T11:00:00Z&order=asc");

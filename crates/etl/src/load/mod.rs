@@ -291,7 +291,7 @@ impl Loader {
         }
         reject::keep(connection, &self.source.name, batch_id, &rejects(&ready.normalised.rejects))?;
         self.open.changed.extend(outcome.changes.keys());
-        self.open.add(ready, tally, number);
+        self.open.add(ready, tally, number, observed.map(|(_, newest)| newest));
         Ok(Written { tally, number })
     }
 
@@ -370,12 +370,15 @@ impl Loader {
 }
 
 impl Open {
-    fn add(&mut self, ready: &Ready, tally: Tally, number: i64) {
+    /// `written` is the newest time among the rows that were written: what says again what was known, and carries no time, is
+    /// no newer observation.
+    fn add(&mut self, ready: &Ready, tally: Tally, number: i64, written: Option<DateTime<Utc>>) {
         let records = &ready.normalised.records;
         self.batches += 1;
         self.tally += tally;
         self.number = number;
-        self.newest = self.newest.max(records.iter().map(|record| observed_at(record, &ready.raw)).max());
+        self.newest =
+            self.newest.max(written).max(records.iter().filter_map(|record| record.observed_at).max());
         if let Some(last) = records.last() {
             self.last_id = Some(last.crypto_id.clone());
         }

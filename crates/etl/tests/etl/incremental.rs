@@ -181,3 +181,23 @@ fn two_loads_of_the_same_world_leave_the_same_tables() {
     });
     assert_eq!(first, second);
 }
+
+/// A coin without a time of its own would hide that all others stand still.
+#[test]
+fn the_newest_time_of_a_source_is_that_of_an_observation() {
+    let world = World::new();
+    let body = |blank: &str| {
+        format!(
+            r#"[{{"id":"still","current_price":1,{blank}"last_updated":"2026-01-01T00:00:00Z"}},{{"id":"timeless","current_price":2}}]"#
+        )
+    };
+    let mut connection = world.database.connect();
+    let newest = "select (extract(epoch from last_processed_timestamp) * 1000000)::bigint from etl_checkpoints where source = 'coingecko'";
+    let observed = "select (extract(epoch from max(observed_at)) * 1000000)::bigint from observations";
+    for blank in ["", " ", "  "] {
+        world.simulator.serve_pages(Route::CoingeckoMarkets, [body(blank), "[]".to_owned()]);
+        world.run("coingecko");
+        assert_eq!(number(&mut connection, newest), number(&mut connection, observed), "{blank:?}");
+    }
+    assert_eq!(number(&mut connection, "select count(*) from observations"), 2);
+}

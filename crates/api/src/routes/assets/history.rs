@@ -337,6 +337,9 @@ fn raw(
 }
 
 /// A walk over candles; all times are in seconds since 1970 and multiples of the interval.
+/// Of the year 9999, UTC.
+const LAST_SECOND: i64 = 253_402_300_799;
+
 struct Walk<'q> {
     query: &'q Query,
     range: Range,
@@ -353,7 +356,9 @@ impl Walk<'_> {
     ) -> Result<(Vec<Item>, Option<String>), ReadError> {
         let forward = self.query.order == Direction::Asc;
         let first = self.query.from.map(|from| self.floor(from));
-        let end = self.query.to.map(|to| self.floor(to) + self.seconds);
+        // Years have four digits.
+        let last = LAST_SECOND.div_euclid(self.seconds) * self.seconds;
+        let end = self.query.to.map(|to| (self.floor(to) + self.seconds).min(last));
         let reached = position.and_then(|position| position.first().copied());
         let (low, high) = if forward { (reached.or(first), end) } else { (first, reached.or(end)) };
         let Some(edge) = self.edge(low, high, connection)? else {

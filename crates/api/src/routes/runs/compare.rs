@@ -254,7 +254,8 @@ fn read(query: &Query, connection: &mut Connection) -> Result<Comparison, ReadEr
     Ok(Comparison {
         difference: Difference {
             records_processed: b.records_processed - a.records_processed,
-            duration_seconds: durations.1.zip(durations.0).map(|(b, a)| b - a),
+            // Both have microseconds.
+            duration_seconds: durations.1.zip(durations.0).map(|(b, a)| ((b - a) * 1e6).round() / 1e6),
         },
         sources,
         added,

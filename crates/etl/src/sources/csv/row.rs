@@ -82,8 +82,9 @@ impl<'l> RowReader<'l> {
             let message = format!("{} has {} bytes, at most {most} are kept", self.name(column), text.len());
             return Err(Flaw { code: RejectCode::TextTooLong, column: Some(column), message });
         }
-        // Line breaks inside a quoted name are real; other control characters are damage.
-        if text.chars().any(|c| c.is_control() && !c.is_whitespace()) {
+        // Line breaks inside a quoted name are real; elsewhere, and other control characters, are damage.
+        let may_break = self.layout.coin.name == Some(column);
+        if text.chars().any(|c| c.is_control() && !(may_break && c.is_whitespace())) {
             let message = format!("{} holds control characters: {}", self.name(column), shown(text));
             return Err(Flaw { code: RejectCode::InvalidText, column: Some(column), message });
         }
@@ -369,6 +370,7 @@ mod tests {
     fn bad_text_is_refused() {
         assert_eq!(flaw("id,name,price\na,A,1\n,A,1\n"), (RejectCode::MissingId, Some(0)));
         assert_eq!(flaw("id,name,price\na\u{0}b,A,1\n"), (RejectCode::InvalidText, Some(0)));
+        assert_eq!(flaw("id,name,price\n\"a\nb\",A,1\n"), (RejectCode::InvalidText, Some(0)));
         assert_eq!(flaw("id,name,price\na,\"A\u{1b}B\",1\n"), (RejectCode::InvalidText, Some(1)));
         assert_eq!(record("id,name,price\na,\"A\nB\",1\n").crypto_name.as_deref(), Some("A\nB"));
         assert_eq!(
