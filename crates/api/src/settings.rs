@@ -12,6 +12,7 @@ use clap::Args;
 use ipnet::IpNet;
 use kasparro_api::{Admission, Config, Cors, Keys, Quota};
 use kasparro_api::{DEFAULT_HOST, DEFAULT_METRICS_HOST, DEFAULT_METRICS_PORT, DEFAULT_PORT};
+use kasparro_core::db;
 use kasparro_core::secret::{self, Secret, SecretError};
 
 use crate::logging::Format;
@@ -148,6 +149,9 @@ impl Settings {
         let database_url = check.secret(secret::from_env("DATABASE_URL"));
         if database_url.is_none() && check.problems.is_empty() {
             check.refuse("DATABASE_URL is not set, nor is DATABASE_URL_FILE");
+        }
+        if let Some(Err(error)) = database_url.as_ref().map(|url| db::check_address(url.expose())) {
+            check.refuse(error.to_string());
         }
         let mut config = Config::new(database_url.unwrap_or_else(|| Secret::new("")));
         check.configure(options, &mut config);

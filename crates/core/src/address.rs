@@ -1,12 +1,15 @@
 //! The address of a database, looked at before libpq sees it: libpq repeats what it cannot read, and what it takes for a
 //! host or a database may be half of a password.
 
-/// Tells what is wrong with an address of the form `postgresql://...`, without any part of it. Another form is for libpq to
-/// judge.
+/// Tells what is wrong with an address of the form `postgresql://...`, without any part of it. What is in a string of
+/// keywords is for libpq to judge.
 pub(crate) fn check(address: &str) -> Result<(), &'static str> {
     let Some(rest) = ["postgresql://", "postgres://"].iter().find_map(|scheme| address.strip_prefix(scheme))
     else {
-        return Ok(());
+        let is_keywords = address.contains('=') && !address.contains("://");
+        return is_keywords.then_some(()).ok_or(
+            "it is neither like postgresql://user:password@host/database nor like host=... dbname=...",
+        );
     };
     if rest.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err("there is a blank, tab or line end in it; in a password a blank is written %20");
@@ -80,6 +83,8 @@ mod tests {
             ("postgresql://u:canary/x@h:1/d", "%2F"),
             ("postgresql://u:1234/canary@h/d", "%2F"),
             ("postgresql://u:x@canary@h/d", "%40"),
+            ("mysql://u:canary@h/d?a=b", "neither"),
+            ("canary", "neither"),
         ] {
             let said = check(address).unwrap_err();
             assert!(said.contains(words) && !said.contains("canary"), "{address}: {said}");

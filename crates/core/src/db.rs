@@ -62,12 +62,20 @@ pub fn connect(url: &str) -> Result<PgConnection, DbError> {
     Ok(connection)
 }
 
+/// Whether a libpq URL or keyword string can be read, as far as that is known without a server.
+///
+/// # Errors
+/// [`DbError::Address`].
+pub fn check_address(url: &str) -> Result<(), DbError> {
+    address::check(url).map_err(|problem| DbError::Address(problem.to_owned()))
+}
+
 /// As [`connect`], as the server gives it.
 ///
 /// # Errors
 /// What libpq says; it names host and user but never the password, and nothing of an address that cannot be read.
 pub fn establish(url: &str) -> Result<PgConnection, DbError> {
-    address::check(url).map_err(|problem| DbError::Address(problem.to_owned()))?;
+    check_address(url)?;
     PgConnection::establish(url).map_err(|error| match error {
         ConnectionError::BadConnection(message) => unconnected(&message, url),
         error => DbError::Connect(without_secrets(&error.to_string(), url)),

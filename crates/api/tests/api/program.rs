@@ -51,6 +51,11 @@ fn settings_are_checked_before_anything_is_served() {
         said.contains("DATABASE_URL and DATABASE_URL_FILE are both set") && !said.contains("canary"),
         "{said}"
     );
+    for address in ["mysql://u:canary@h/d", "canary", "postgresql://u:canary@h:99999/d"] {
+        let (code, said) = run(&["--port", "0"], &[("DATABASE_URL", address)]);
+        assert!(code == 78 && said.contains("DATABASE_URL cannot be used"), "{said}");
+        assert!(!said.contains("canary"), "{said}");
+    }
     for wrong in [&["--nothing"][..], &["nothing"], &["--port"]] {
         assert_eq!(run(wrong, &[]).0, 64, "{wrong:?}");
     }
