@@ -135,11 +135,12 @@ fn is_row_number(head: &Head, column: usize, coin: Option<usize>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::sources::csv::map::Declared;
 
-    fn columns(text: &str) -> Result<CoinColumns, String> {
+    /// What a file with this beginning has of coins.
+    pub(in crate::sources::csv) fn columns(text: &str) -> Result<CoinColumns, String> {
         let head = Head::read(text.as_bytes(), true, &Declared::default()).unwrap();
         CoinColumns::of(&head, &GivenCoin::default(), &mut Vec::new())
     }

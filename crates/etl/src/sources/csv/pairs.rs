@@ -38,19 +38,15 @@ fn is_currency(head: &Head, column: usize, row: &Row) -> bool {
     let is_among = |words: &[&str]| words.iter().any(|word| word.eq_ignore_ascii_case(row.cell(column)));
     let is_name = head.columns.of_role(Role::Name).any(|name| name == column);
     // Beside another column of coins it is hardly one itself, unless it says the same or has names that nobody quotes in.
-    let others = [Role::Id, Role::Name, Role::Symbol].map(|role| head.columns.of_role(role));
-    let mut others = others.into_iter().flatten();
+    let others = || {
+        let of_coins = [Role::Id, Role::Name, Role::Symbol].map(|role| head.columns.of_role(role));
+        of_coins.into_iter().flatten().filter(|other| *other != column)
+    };
+    let says_the_same = |other: usize| row.cell(other).eq_ignore_ascii_case(row.cell(column));
     let is_quote = head.cells(column).all(|cell| cell.is_empty() || is_quote(cell))
-        && others.any(|other| other != column && !only_numbers(head, other))
-        && is_of_another(head, column, row);
+        && others().any(|other| !only_numbers(head, other))
+        && !others().any(says_the_same);
     !is_name || is_among(&FIAT) || is_quote
-}
-
-/// Whether no other column of coins says the same in this row.
-fn is_of_another(head: &Head, column: usize, row: &Row) -> bool {
-    let others = [Role::Id, Role::Name, Role::Symbol].map(|role| head.columns.of_role(role));
-    let mut others = others.into_iter().flatten().filter(|other| *other != column);
-    others.all(|other| !row.cell(other).eq_ignore_ascii_case(row.cell(column)))
 }
 
 /// In what exchanges quote prices.
@@ -133,14 +129,7 @@ pub(super) fn refuse_foreign_pairs(head: &Head, column: usize) -> Result<(), Str
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::sources::csv::coin::CoinColumns;
-    use crate::sources::csv::map::{Declared, GivenCoin};
-
-    fn columns(text: &str) -> Result<CoinColumns, String> {
-        let head = Head::read(text.as_bytes(), true, &Declared::default()).unwrap();
-        CoinColumns::of(&head, &GivenCoin::default(), &mut Vec::new())
-    }
+    use crate::sources::csv::coin::tests::columns;
 
     #[test]
     fn other_currencies_are_refused() {
