@@ -156,6 +156,9 @@ pub fn append(
     copy::into_and(connection, partition.unwrap_or(ALL), columns, rows, push, sent)
 }
 
+/// The ways of the planner that lead by whole months instead of by the keys that are wanted.
+const BY_KEY: [&str; 3] = ["enable_hashjoin", "enable_mergejoin", "enable_seqscan"];
+
 /// Gives existing rows of a source other values; what they said goes to `observation_revisions`, by the same statement.
 ///
 /// # Errors
@@ -172,8 +175,8 @@ pub fn restate(
     let number = |at: usize| -> Vec<Option<Decimal>> {
         rows.iter().map(|row| row.values.numbers()[at].cloned()).collect()
     };
-    // Each row by its key, for the reason of `find_in_month`; by a setting, since the table of an update has no subquery.
-    connection.batch_execute("set local enable_hashjoin = off; set local enable_mergejoin = off")?;
+    // Each row by its key, for the reason of `find_in_month`; by settings, since the table of an update has no subquery.
+    connection.batch_execute(&BY_KEY.map(|way| format!("set local {way} = off")).join(";"))?;
     let updated = sql_query(
         "with n as (select * from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) as n (coin_id, observed_at, \
                 label_id, raw_position, rank, price_usd, market_cap_usd, volume_24h_usd, change_24h_percent, \
@@ -208,7 +211,6 @@ pub fn restate(
     .bind::<Array<Nullable<Numeric>>, _>(number(6))
     .bind::<SmallInt, _>(source_id)
     .execute(connection)?;
-    connection
-        .batch_execute("set local enable_hashjoin to default; set local enable_mergejoin to default")?;
+    connection.batch_execute(&BY_KEY.map(|way| format!("set local {way} to default")).join(";"))?;
     if updated == rows.len() { Ok(()) } else { Err(Error::NotFound) }
 }

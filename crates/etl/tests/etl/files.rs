@@ -169,6 +169,17 @@ fn a_bulk_load_ends_with_every_index_and_nothing_twice() {
     assert_eq!(newest_tally(&mut connection, "csv").unchanged, 14_000);
     assert_eq!(rows_read_whole(&mut connection), before, "each is looked up by its key");
     check_invariants(&mut connection);
+
+    // So are a few that are corrected.
+    let before = rows_read_whole(&mut connection);
+    let corrected = folder.path().join("corrected.csv");
+    fs::write(&corrected, many(100).replace(".5,", ".75,")).unwrap();
+    let output =
+        etl(database.url()).variable("KASPARRO_SOURCES", "csv").variable("CSV_FILE_PATH", &corrected).run();
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(newest_tally(&mut connection, "csv").restated, 100);
+    assert_eq!(rows_read_whole(&mut connection), before, "and each is found by its key");
+    check_invariants(&mut connection);
 }
 
 #[test]
