@@ -59,17 +59,15 @@ struct SourceStatus {
 impl Status {
     fn gather(connection: &mut PgConnection) -> QueryResult<Self> {
         let now = source::database_time(connection)?;
-        let mut runs = run::newest_of_each_source(connection)?;
         let mut checkpoints = checkpoint::all(connection)?;
         let calls = call::this_month(connection)?;
         let drifts = drift::all(connection)?;
         let mut sources = Vec::new();
         for counters in source::all(connection)? {
             let name = &counters.name;
-            let run_at = runs.iter().position(|run| run.source == *name);
             let checkpoint_at = checkpoints.iter().position(|point| point.source == *name);
             sources.push(SourceStatus {
-                last_run: run_at.map(|at| runs.swap_remove(at)),
+                last_run: run::newest(connection, name)?,
                 checkpoint: checkpoint_at.map(|at| checkpoints.swap_remove(at)),
                 lease: lease::held(connection, name)?,
                 drifts: drifts.iter().filter(|drift| drift.source == *name).cloned().collect(),

@@ -273,18 +273,19 @@ impl SourceRun {
     }
 }
 
-/// The newest run of every source that was to read the source itself, not bytes that are kept.
+/// The newest run that was to read a source itself, not bytes that are kept; `None` before the first.
 ///
 /// # Errors
 /// What the database says.
-pub fn newest_of_each_source(connection: &mut PgConnection) -> QueryResult<Vec<SourceRun>> {
+pub fn newest(connection: &mut PgConnection, source: &str) -> QueryResult<Option<SourceRun>> {
+    // One source at a time: the newest of all at once are found by reading all runs there ever were.
     etl_run_sources::table
         .inner_join(etl_runs::table)
-        .filter(etl_runs::is_reprocess.eq(false))
-        .distinct_on(etl_run_sources::source)
-        .order((etl_run_sources::source, etl_run_sources::run_id.desc()))
+        .filter(etl_runs::is_reprocess.eq(false).and(etl_run_sources::source.eq(source)))
+        .order(etl_run_sources::run_id.desc())
         .select(SourceRun::as_select())
-        .load(connection)
+        .first(connection)
+        .optional()
 }
 
 /// The newest run that was to read a source itself, has ended and was not left to another one; `None` before the first.

@@ -197,12 +197,13 @@ impl Launch {
 
     /// Records of each source the last time, for whoever looks on.
     fn expected(&mut self) -> QueryResult<BTreeMap<String, u64>> {
-        if !self.progress.is_shown() {
-            return Ok(BTreeMap::new());
+        let mut expected = BTreeMap::new();
+        for name in self.settings.sources.iter().filter(|_| self.progress.is_shown()) {
+            let newest = run::newest(&mut self.control, name)?;
+            let complete = newest.filter(|run| run.status == "succeeded" && run.extracted > 0);
+            expected.extend(complete.and_then(|run| Some((run.source, u64::try_from(run.extracted).ok()?))));
         }
-        let runs = run::newest_of_each_source(&mut self.control)?;
-        let succeeded = runs.into_iter().filter(|run| run.status == "succeeded" && run.extracted > 0);
-        Ok(succeeded.filter_map(|run| Some((run.source, u64::try_from(run.extracted).ok()?))).collect())
+        Ok(expected)
     }
 
     /// By what right each source is read that is not left to another run.

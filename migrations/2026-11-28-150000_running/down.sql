@@ -1,0 +1,1 @@
+drop index etl_run_sources_running;
