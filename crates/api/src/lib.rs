@@ -28,6 +28,7 @@ mod metrics;
 mod observation;
 mod observe;
 mod openapi;
+mod outlived;
 mod params;
 mod problem;
 mod problem_page;

@@ -17,7 +17,7 @@ use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, ServiceResponse};
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
-use actix_web::{App, Error, HttpServer, rt, web};
+use actix_web::{App, Error, rt, web};
 use utoipa_actix_web::AppExt;
 
 use crate::config::Config;
@@ -152,28 +152,20 @@ pub fn start(config: &Config, listeners: Listeners) -> io::Result<Service> {
         hsts: config.hsts_secs.and_then(Edge::hsts),
     };
     let metrics = listeners.metrics.map(|listener| {
-        let (edge, database, snapshots) =
-            (web::Data::new(edge(None, None)), database.clone(), snapshots.clone());
+        let (edge, snapshots) = (web::Data::new(edge(None, None)), snapshots.clone());
+        let shared = (edge.clone(), snapshots.clone());
         let app = move || {
-            App::new()
+            let app = App::new()
                 .app_data(edge.clone())
                 .app_data(database.clone())
                 .app_data(snapshots.clone())
                 .configure(routes::metrics)
                 .default_service(web::to(routes::unknown))
-                .wrap(from_fn(observe::every_request))
+                .wrap(from_fn(observe::every_request));
+            app.into_factory()
         };
-        HttpServer::new(app)
-            .workers(1)
-            .max_connections(MAX_METRICS_CONNECTIONS)
-            .client_request_timeout(CLIENT_REQUEST_TIMEOUT)
-            .client_disconnect_timeout(CLIENT_DISCONNECT_TIMEOUT)
-            .keep_alive(KEEP_ALIVE)
-            .backlog(BACKLOG)
-            .shutdown_timeout(config.shutdown.as_secs())
-            .disable_signals()
-            .listen(listener)
-            .map(HttpServer::run)
+        let front = Front { name: "metrics", workers: 1, connections: MAX_METRICS_CONNECTIONS };
+        serve(config, &front, listener, app, shared)
     });
     let edge = web::Data::new(edge(Gate::new(&config.admission), config.cors.clone()));
     let shared = (edge.clone(), snapshots.clone());
@@ -199,13 +191,24 @@ pub fn start(config: &Config, listeners: Listeners) -> io::Result<Service> {
             .wrap(from_fn(observe::every_request));
         app.into_factory()
     };
-    let public = serve(config, listeners.public, app, shared)?;
+    let (workers, connections) = (config.workers.get(), config.max_connections.get());
+    let front = Front { name: "public", workers, connections };
+    let public = serve(config, &front, listeners.public, app, shared)?;
     Ok(Service { public, metrics: metrics.transpose()?, draining, drain: config.drain })
 }
 
-/// Serves an app to everybody, over lanes.
+/// What is peculiar to a listener.
+struct Front {
+    name: &'static str,
+    workers: usize,
+    /// Most open connections.
+    connections: usize,
+}
+
+/// Serves an app over lanes.
 fn serve<A>(
     config: &Config,
+    front: &Front,
     listener: TcpListener,
     app: impl Fn() -> A + Clone + Send + 'static,
     (edge, snapshots): (web::Data<Edge>, web::Data<Snapshots>),
@@ -217,8 +220,8 @@ where
 {
     let address = listener.local_addr()?;
     let server = Server::build()
-        .workers(config.workers.get())
-        .max_concurrent_connections(config.max_connections.get().div_ceil(config.workers.get()))
+        .workers(front.workers)
+        .max_concurrent_connections(front.connections.div_ceil(front.workers))
         // A blocked thread is a connection in use or one that was given up; more cannot be needed.
         .worker_max_blocking_threads(config.pool_size.get() * 4)
         .backlog(BACKLOG)
@@ -242,12 +245,14 @@ where
             .finish(Remembering { inner, worker: Rc::clone(&worker) });
         let connect = move |stream: TcpStream| {
             let peer = stream.peer_addr().ok();
-            let lane = stream.set_nodelay(true).map(|()| Lane::new(stream, Rc::clone(&worker)));
+            let lane = stream
+                .set_nodelay(true)
+                .map(|()| Lane::new(stream, Rc::clone(&worker), CLIENT_REQUEST_TIMEOUT));
             ready(lane.map(|lane| (lane, Protocol::Http1, peer)).map_err(DispatchError::Io))
         };
         fn_service(connect).and_then(http)
     };
-    Ok(server.listen("public", listener, lanes)?.run())
+    Ok(server.listen(front.name, listener, lanes)?.run())
 }
 
 /// Has the kernel end a connection whose client takes nothing of what was sent, which the library never does. What a

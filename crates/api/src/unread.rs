@@ -1,14 +1,11 @@
 //! Bodies of requests. No route reads one: it is refused rather than ignored, and never waited for.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
 use actix_web::HttpMessage as _;
-use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::body::BoxBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, header};
-use actix_web::web::Bytes;
 
+use crate::outlived::Outlived;
 use crate::problem::{Code, Problem};
 
 /// The body of a request, kept until the answer is sent.
@@ -40,27 +37,6 @@ impl Unread {
 
     /// Keeps it until the answer is sent.
     pub(crate) fn outlive(self, response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
-        response.map_body(|_, body| BoxBody::new(Answered { body, _unread: self.0 }))
-    }
-}
-
-/// The body of an answer, with that of its request.
-struct Answered {
-    body: BoxBody,
-    _unread: Payload,
-}
-
-impl MessageBody for Answered {
-    type Error = <BoxBody as MessageBody>::Error;
-
-    fn size(&self) -> BodySize {
-        self.body.size()
-    }
-
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.body).poll_next(context)
+        response.map_body(|_, body| BoxBody::new(Outlived { body, _with: self.0 }))
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use actix_http::Extensions;
 use actix_web::rt::net::TcpStream;
+use actix_web::rt::time::{Sleep, sleep_until};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::kept::Worker;
@@ -24,6 +25,10 @@ pub(crate) struct Lane {
     stream: TcpStream,
     worker: Rc<Worker>,
     link: Rc<Link>,
+    /// Longest time from the first byte of a head to its end.
+    head_timeout: Duration,
+    /// The end of that time, for the head that began then.
+    deadline: Option<(Instant, Pin<Box<Sleep>>)>,
     /// When the library got its last request.
     passed: Option<Instant>,
     /// What the socket has not taken yet of an answer given here.
@@ -35,6 +40,10 @@ pub(super) struct Link {
     state: Cell<State>,
     /// The bytes of the request that the library has in hand.
     request: RefCell<Option<Box<[u8]>>>,
+    /// Answers that are being made or sent.
+    unfinished: Cell<usize>,
+    /// When the head began that has no end yet. While an answer is unfinished, what comes may wait.
+    head_since: Cell<Option<Instant>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +58,30 @@ enum State {
     Taken,
 }
 
+/// An answer from the end of the head of its request on.
+pub(super) struct Unfinished(Rc<Link>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.0.unfinished.update(|count| count - 1);
+    }
+}
+
 impl Link {
+    /// The head of a request has come to its end.
+    pub(super) fn begin_answer(self: &Rc<Self>) -> Unfinished {
+        self.head_since.set(None);
+        self.unfinished.update(|count| count + 1);
+        Unfinished(Rc::clone(self))
+    }
+
+    /// Bytes have come.
+    fn hear(&self, now: Instant) {
+        if self.unfinished.get() == 0 && self.head_since.get().is_none() {
+            self.head_since.set(Some(now));
+        }
+    }
+
     /// The whole answer to the request in hand is there. Returns the bytes of that request.
     pub(super) fn answered(&self) -> Option<Box<[u8]>> {
         if self.state.get() == State::Asked {
@@ -66,9 +98,15 @@ impl Link {
 }
 
 impl Lane {
-    pub(crate) fn new(stream: TcpStream, worker: Rc<Worker>) -> Self {
-        let link = Link { state: Cell::new(State::Idle), request: RefCell::default() };
-        Self { stream, worker, link: Rc::new(link), passed: None, unsent: Vec::new() }
+    pub(crate) fn new(stream: TcpStream, worker: Rc<Worker>, head_timeout: Duration) -> Self {
+        let link = Link {
+            state: Cell::new(State::Idle),
+            request: RefCell::default(),
+            unfinished: Cell::new(0),
+            head_since: Cell::new(None),
+        };
+        let link = Rc::new(link);
+        Self { stream, worker, link, head_timeout, deadline: None, passed: None, unsent: Vec::new() }
     }
 
     /// Lets whoever answers for the library know of the lane that a request came by.
@@ -99,13 +137,31 @@ impl Lane {
 
     /// Notes that the library gets these bytes.
     fn pass(&mut self, bytes: &[u8]) {
+        let now = Instant::now();
+        if !bytes.is_empty() {
+            self.link.hear(now);
+        }
         if self.link.state.get() == State::Idle && is_one_request(bytes) {
             self.link.state.set(State::Asked);
             self.link.request.replace(Some(bytes.into()));
-            self.passed = Some(Instant::now());
+            self.passed = Some(now);
         } else if !bytes.is_empty() {
             self.link.give_up();
         }
+    }
+
+    /// Ready when the client has not come to the end of a head in time. The library sees to that for the first head of a
+    /// connection only.
+    fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(since) = self.link.head_since.get() else {
+            self.deadline = None;
+            return Poll::Pending;
+        };
+        if self.deadline.as_ref().is_none_or(|(began, _)| *began != since) {
+            let end = since + self.head_timeout;
+            self.deadline = Some((since, Box::pin(sleep_until(end.into()))));
+        }
+        self.deadline.as_mut().map_or(Poll::Pending, |(_, deadline)| deadline.as_mut().poll(context))
     }
 
     fn send_rest(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -145,7 +201,10 @@ impl AsyncRead for Lane {
             // Whoever does not take his answers gets no more of them.
             ready!(lane.send_rest(context))?;
             let before = buffer.filled().len();
-            ready!(Pin::new(&mut lane.stream).poll_read(context, buffer))?;
+            if Pin::new(&mut lane.stream).poll_read(context, buffer)?.is_pending() {
+                // For the library that is the end of what the client sends.
+                return lane.poll_late(context).map(Ok);
+            }
             let bytes = &buffer.filled()[before..];
             if !lane.answer(bytes, context)? {
                 lane.pass(bytes);

@@ -9,6 +9,8 @@
 //! Two answers must not mix on a connection. The lane answers only while the library has nothing in hand: it counts one
 //! request in and its whole answer out. As soon as it cannot tell (several requests at once, a request in pieces, a body,
 //! a stream) the library has the connection to its end.
+//!
+//! The library gives a deadline to the first head of a connection and to no further one; the lane gives it to all.
 
 mod kept;
 mod lane;

@@ -15,6 +15,7 @@ use actix_web::{Error, HttpMessage as _, HttpResponse};
 use super::kept::Worker;
 use super::lane::Link;
 use crate::observe::pattern;
+use crate::outlived::Outlived;
 
 /// The longest head of an answer after which the lane can tell its end: the library writes a longer one in pieces.
 const LONGEST_HEAD: usize = 16 * 1024;
@@ -73,6 +74,7 @@ where
         if let Some(link) = link.as_ref().filter(|_| !is_bare(&request)) {
             link.give_up();
         }
+        let unfinished = link.as_ref().map(Link::begin_answer);
         let is_plain = self.worker.is_open() && is_plain(&request);
         let (answer, worker) = (self.inner.call(request), Rc::clone(&self.worker));
         Box::pin(async move {
@@ -91,7 +93,12 @@ where
                         worker.keep(request, revision, route, response.headers(), &body);
                     }
                 }
-                None => link.give_up(),
+                None => {
+                    link.give_up();
+                    return Ok(
+                        response.map_body(|_, body| BoxBody::new(Outlived { body, _with: unfinished }))
+                    );
+                }
             }
             Ok(response)
         })

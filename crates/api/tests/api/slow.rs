@@ -52,6 +52,19 @@ fn slow_heads_bodies_and_idle_connections_are_cut() {
             let answer = drip(&connect(&service, "GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: "), b"a");
             assert!(answer.starts_with("HTTP/1.1 408 "), "{answer:?}");
         });
+        // The same behind a request that was answered, whatever was known of its connection.
+        for before in
+            ["GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", "GET /data?limit=1 HTTP/1.1\r\nHost: x\r\n\r\n"]
+        {
+            for times in [1, 2] {
+                let service = &service;
+                scope.spawn(move || {
+                    let answers = drip(&connect(service, &before.repeat(times)), b"G");
+                    assert_eq!(answers.matches("HTTP/1.1 200 ").count(), times, "{answers:?}");
+                    assert_eq!(answers.matches("HTTP/1.1 ").count(), times, "{answers:?}");
+                });
+            }
+        }
         // Bodies that nobody reads: refused at once, and not waited for.
         for framing in ["Content-Length: 1000000", "Transfer-Encoding: chunked"] {
             let service = &service;
