@@ -18,7 +18,7 @@ pub struct FileState {
     pub size_bytes: i64,
     /// Modification time in nanoseconds since 1970, UTC.
     pub modified_ns: i64,
-    /// Device and inode.
+    /// Device, inode, and the time of its last change by the system's own account.
     pub inode: String,
     /// Bytes from the beginning that are loaded.
     pub read_bytes: i64,

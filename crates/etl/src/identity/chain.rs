@@ -109,9 +109,9 @@ pub(crate) fn is_native(crypto_id: &str) -> bool {
 
 /// An address as it is compared: `0x` and hexadecimal digits ignore case (so does Sui's `0x..::module::NAME` before the
 /// first colon, where it stands for a number), everything else does not. `None` for one that says nothing: blank, or the
-/// zero and `0xeeee` addresses that stand for a native coin.
+/// zero and `0xeeee` addresses that stand for a native coin; and for one that is none, with a NUL or too long.
 pub(crate) fn address(text: &str) -> Option<String> {
-    let text = text.trim();
+    let text = Some(text.trim()).filter(|text| !text.contains('\0'))?;
     let (number, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
     let digits = number.strip_prefix("0x").or_else(|| number.strip_prefix("0X"));
     let Some(digits) = digits.filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit())) else {
@@ -133,6 +133,7 @@ mod tests {
         assert_eq!(address(solana).as_deref(), Some(solana));
         assert_eq!(address("0x2::sui::SUI").as_deref(), Some("0x2::sui::SUI"));
         assert_eq!(address("0X2D::coin::COIN").as_deref(), Some("0x2d::coin::COIN"));
+        assert_eq!((address("a\0"), address("0x2\0"), address(&"a".repeat(201))), (None, None, None));
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::settings::Settings;
 use crate::signal::Cancel;
 use crate::source::{Clock, Extract, Extracted, Extraction, Normalised, RawBatch, Source};
 use crate::sources::contract::{Contract, MISSING};
+use crate::sources::{csv, is_storable};
 
 /// How long an open transaction waits for the next batch.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -216,9 +217,15 @@ impl Assignment {
 
 /// What was refused is on record; but a source of which nothing could be loaded has not been loaded.
 fn all_refused(source: &str, records: i64) -> SourceError {
+    let map = match source {
+        csv::NAME => {
+            ", with what a CSV map (CSV_MAP) declares by then; an encoding counts when a file is read, so touch it"
+        }
+        _ => "",
+    };
     let message = format!(
         "every one of {records} record(s) was refused; `kasparro-etl rejects --source {source}` lists the reasons. The bytes are kept: \
-         `kasparro-etl reprocess --source {source}` reads them again, with what a CSV map (CSV_MAP) declares by then"
+         `kasparro-etl reprocess --source {source}` reads them again{map}"
     );
     SourceError::new(FailureKind::Refused, message)
 }
@@ -230,8 +237,8 @@ fn ids(normalised: &Normalised) -> impl Iterator<Item = CompactString> {
         id: String,
     }
     let refused = normalised.rejects.iter();
-    let refused = refused
-        .filter_map(|reject| serde_json::from_slice::<Named>(&reject.raw).ok().map(|named| named.id.into()));
+    let refused = refused.filter_map(|reject| serde_json::from_slice::<Named>(&reject.raw).ok());
+    let refused = refused.map(|named| named.id.into()).filter(|id: &CompactString| is_storable(id));
     normalised.records.iter().map(|record| record.crypto_id.clone()).chain(refused)
 }
 

@@ -132,7 +132,7 @@ struct Pages<'s> {
     source: &'s Coingecko,
     context: &'s Extraction,
     next: Option<u32>,
-    /// Ids of the pages so far: a page that holds nothing else is a loop.
+    /// Ids of the pages so far, and elements that have none: a page that holds nothing else is a loop.
     seen: HashSet<String>,
 }
 
@@ -169,9 +169,11 @@ impl Pages<'_> {
         if split.as_ref().is_ok_and(|elements| elements.is_empty()) {
             return if page == 1 { Err(json::suspicious_empty(&answer.url)) } else { Ok(None) };
         }
-        let (elements, known) = (split.unwrap_or_default(), self.seen.len());
-        self.seen.extend(elements.iter().filter_map(|element| id_of(element)));
-        if self.seen.len() == known && known > 0 {
+        // What is no list is refused, and its bytes are kept.
+        let Ok(elements) = split else { return Ok(Some(answer)) };
+        let known = self.seen.len();
+        self.seen.extend(elements.iter().map(|element| id_of(element)));
+        if self.seen.len() == known {
             log::warn!("{}: nothing but coins of earlier pages; no further page is read", answer.url);
             self.source.cut_short.store(true, Ordering::Relaxed);
             return Ok(None);
@@ -189,12 +191,14 @@ impl Pages<'_> {
     }
 }
 
-fn id_of(element: &[u8]) -> Option<String> {
+/// The id of an element; all of its text where that cannot be told.
+fn id_of(element: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Id {
         id: String,
     }
-    serde_json::from_slice::<Id>(element).ok().map(|element| element.id)
+    let id = serde_json::from_slice::<Id>(element).map(|element| element.id);
+    id.unwrap_or_else(|_| String::from_utf8_lossy(element).into_owned())
 }
 
 /// One element of `/coins/markets`. Every figure is nullable by specification; `last_updated` is null in

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
+use super::fields::is_storable;
 use super::{coingecko, items, json};
 use crate::failure::{FailureKind, SourceError};
 use crate::http::{Client, Request};
@@ -33,15 +34,14 @@ fn read(settings: &Settings, client: &Client) -> Result<Heard, SourceError> {
     let mut heard = Heard::default();
     for element in &elements {
         let Ok(entry) = json::parse::<Entry>(element) else { continue };
-        if entry.id.is_empty() {
+        if entry.id.is_empty() || !is_storable(&entry.id) {
             continue;
         }
         let one = heard.listed.entry(entry.id).or_default();
         one.is_active = Some(true);
         for (platform, address) in entry.platforms {
-            if let Some(address) =
-                address.as_deref().and_then(normalised_address).filter(|_| !platform.is_empty())
-            {
+            let is_usable = !platform.is_empty() && is_storable(&platform);
+            if let Some(address) = address.as_deref().and_then(normalised_address).filter(|_| is_usable) {
                 one.contracts.insert((platform, address));
             }
         }

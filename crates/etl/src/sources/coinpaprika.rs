@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use super::contract::{Contract, Type, optional, required, usual};
 use super::endpoint::Endpoint;
 use super::fields::{self, Field, Refusal, Taken, Zero};
+use super::json::Object;
 use super::{items, json};
 use crate::failure::SourceError;
 use crate::http::Request;
@@ -124,13 +125,13 @@ struct Ticker<'a> {
     #[serde(borrow)]
     last_updated: Option<&'a RawValue>,
     #[serde(borrow)]
-    quotes: Option<Quotes<'a>>,
+    quotes: Option<Object<Quotes<'a>>>,
 }
 
 #[derive(Deserialize)]
 struct Quotes<'a> {
     #[serde(borrow, rename = "USD")]
-    usd: Option<Quote<'a>>,
+    usd: Option<Object<Quote<'a>>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -151,7 +152,7 @@ fn record(element: &[u8], position: u32, now: DateTime<Utc>) -> Result<MarketRec
     let Some(crypto_id) = crypto_id else {
         return Err(Refusal::of_field(RejectCode::MissingId, "id", "the record has no id"));
     };
-    let quote = ticker.quotes.and_then(|quotes| quotes.usd).unwrap_or_default();
+    let Object(quote) = ticker.quotes.and_then(|Object(quotes)| quotes.usd).unwrap_or_default();
     // Zero is "unknown" for supplies, market cap and rank (54 to 73 % of the supplies of a recorded body), and
     // zero for price, volume and change.
     let values = Values {

@@ -4,6 +4,7 @@
 
 use serde::Deserialize;
 
+use super::fields::is_storable;
 use super::{coinpaprika, items, json};
 use crate::failure::{FailureKind, SourceError};
 use crate::http::{Answer, Client, Request};
@@ -39,13 +40,17 @@ fn read(settings: &Settings, client: &Client) -> Result<Heard, SourceError> {
     };
     let coins = ask(&["coins"])?;
     for coin in parsed::<Coin>(&coins.0)? {
+        if !is_storable(&coin.id) {
+            continue;
+        }
         heard.listed.entry(coin.id).or_default().is_active = Some(coin.is_active);
     }
     if heard.listed.is_empty() {
         return Err(json::suspicious_empty(&coins.0.url));
     }
     let platforms = ask(&["contracts"])?;
-    let names: Vec<String> = parsed(&platforms.0)?;
+    let names = split(&platforms.0)?.into_iter().filter_map(|element| serde_json::from_slice(element).ok());
+    let names: Vec<String> = names.filter(|name: &String| is_storable(name)).collect();
     if names.len() > MOST_PLATFORMS {
         let message = format!("{}: {} platforms are more than there can be", platforms.0.url, names.len());
         return Err(SourceError::new(FailureKind::Refused, message));
@@ -55,7 +60,8 @@ fn read(settings: &Settings, client: &Client) -> Result<Heard, SourceError> {
         let contracts = ask(&["contracts", name])?;
         let chain = chain_of_coinpaprika(name);
         for contract in parsed::<Contract>(&contracts.0)? {
-            if let Some(address) = normalised_address(&contract.address).filter(|_| !contract.id.is_empty()) {
+            let is_usable = !contract.id.is_empty() && is_storable(&contract.id);
+            if let Some(address) = normalised_address(&contract.address).filter(|_| is_usable) {
                 heard.listed.entry(contract.id).or_default().contracts.insert((chain.to_owned(), address));
             }
         }

@@ -62,8 +62,11 @@ pub(super) const fn optional(path: &'static str, json: Type) -> Expected {
 /// they should have are all of them looked at.
 const SAMPLE: usize = 1_000;
 
-/// Longest evidence, in bytes.
+/// Longest evidence, and longest name of a field that is not known, in bytes.
 const EVIDENCE_BYTES: usize = 300;
+
+/// Fields of one body that are not known and noted. Where keys are data, such as ids, there is no end of them.
+const MOST_UNKNOWN: usize = 100;
 
 impl Contract {
     /// How a body differs from the contract.
@@ -126,15 +129,14 @@ impl<'c> Look<'c> {
         let Ok(entries) = serde_json::from_slice::<Entries<'_>>(element) else { return };
         self.any = true;
         for (key, value) in &entries.0 {
-            self.at_field(key, value);
+            self.at_field(key, key, value);
         }
     }
 
-    fn at_field(&mut self, path: &str, value: &RawValue) {
-        let Some(&place) = self.places.get(path) else {
-            if !self.unknown.contains_key(path) {
-                self.unknown.insert(path.to_owned(), excerpt(value.get()));
-            }
+    fn at_field(&mut self, key: &str, path: &str, value: &RawValue) {
+        // A dot stands between keys; one that has a dot itself is none of those that are known.
+        let Some(&place) = self.places.get(path).filter(|_| !key.contains('.')) else {
+            self.note_unknown(beginning(path).replace('\0', "\u{fffd}"), value);
             return;
         };
         self.seen[place] = true;
@@ -143,8 +145,14 @@ impl<'c> Look<'c> {
             self.retyped.entry(place).or_insert_with(|| excerpt(value.get()));
         } else if found == Type::Object && self.has_inside(path) {
             for (key, inner) in serde_json::from_str::<Entries<'_>>(value.get()).unwrap_or_default().0 {
-                self.at_field(&format!("{path}.{key}"), inner);
+                self.at_field(&key, &format!("{path}.{key}"), inner);
             }
+        }
+    }
+
+    fn note_unknown(&mut self, path: String, value: &RawValue) {
+        if self.unknown.len() < MOST_UNKNOWN {
+            self.unknown.entry(path).or_insert_with(|| excerpt(value.get()));
         }
     }
 
@@ -230,11 +238,15 @@ pub(super) fn type_of(json: &str) -> Option<Type> {
 
 /// The beginning of a value, on one line and without what Postgres does not take.
 fn excerpt(text: &str) -> String {
+    beginning(text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn beginning(text: &str) -> &str {
     let mut end = text.len().min(EVIDENCE_BYTES);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    text[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    &text[..end]
 }
 
 #[cfg(test)]
@@ -286,6 +298,20 @@ mod tests {
             ])
         );
         assert_eq!(drifts(r#"[{"id":"a","name":"x"}]"#), want(&[("in", MISSING), ("in.price", MISSING)]));
+    }
+
+    #[test]
+    fn names_that_are_unusual_are_unknown_fields() {
+        let good = r#""id":"a","name":"x","in":{"price":1,"volume":1}"#;
+        let body = format!(r#"[{{{good},"in.price":5,"a\u0000":1,"{}":1}}]"#, "n".repeat(9_000));
+        let long = "n".repeat(EVIDENCE_BYTES);
+        assert_eq!(drifts(&body), want(&[("a\u{fffd}", UNKNOWN), ("in.price", UNKNOWN), (&long, UNKNOWN)]));
+        assert_eq!(
+            drifts(r#"[{"id":"a","name":"x","in":{"volume":1},"in.price":5}]"#),
+            want(&[("in.price", MISSING), ("in.price", UNKNOWN)])
+        );
+        let many: String = (0..5_000).map(|n| format!(r#","f{n}":1"#)).collect();
+        assert_eq!(drifts(&format!("[{{{good}{many}}}]")).len(), MOST_UNKNOWN);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, NaiveDate, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use compact_str::CompactString;
 use kasparro_core::decimal::DecimalError;
 use kasparro_core::store::layout::{Format, Layout, Origin};
@@ -62,6 +62,11 @@ pub(crate) fn layout(taken: &[Taken]) -> Layout {
 
 /// Longest id, name or symbol in bytes. The longest real id has 100 characters, the longest name 100.
 pub(crate) const MAX_TEXT_BYTES: usize = 512;
+
+/// Whether the database takes a text, and one that anything could be called by.
+pub(crate) fn is_storable(text: &str) -> bool {
+    !text.contains('\0') && text.len() <= MAX_TEXT_BYTES
+}
 
 /// What a JSON text says; `None` when its escapes cannot be read.
 fn unquoted(json: &str) -> Option<CompactString> {
@@ -160,7 +165,8 @@ impl<'a> Field<'a> {
 /// time: before Bitcoin, or more than a day ahead (clocks differ, time zones are forgotten).
 pub(crate) fn plausible(time: DateTime<Utc>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let genesis = NaiveDate::from_ymd_opt(2009, 1, 3)?.and_hms_opt(0, 0, 0)?.and_utc();
-    let time = time.trunc_subsecs(6);
+    // Of a leap second (`:60`), which the database calls the next second, it makes just that.
+    let time = DateTime::from_timestamp_micros(time.timestamp_micros())?;
     (genesis..=now + TimeDelta::days(1)).contains(&time).then_some(time)
 }
 
@@ -232,6 +238,8 @@ mod tests {
             read("\"2025-12-31T23:59:59.123Z\"").unwrap().unwrap().to_rfc3339(),
             "2025-12-31T23:59:59.123+00:00"
         );
+        let leap = read("\"2016-12-31T23:59:60.5Z\"").unwrap().unwrap();
+        assert_eq!(leap, "2017-01-01T00:00:00.5Z".parse::<DateTime<Utc>>().unwrap());
         assert_eq!(read("null").unwrap(), None);
         assert_eq!(read("\"yesterday\""), Err(RejectCode::InvalidTime));
         for out in ["1970-01-01T00:00:00Z", "2026-01-02T00:00:01Z", "2036-01-01T00:00:00Z"] {

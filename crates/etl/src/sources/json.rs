@@ -1,6 +1,11 @@
 //! What the JSON sources share: a body becomes records, each taken or refused.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use kasparro_core::{MarketRecord, RejectCode};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::fields::Refusal;
 use super::items;
@@ -28,11 +33,33 @@ pub(super) fn normalise(
     Ok(normalised)
 }
 
+/// A JSON object. Serde takes a list for a struct as well, by the order of the fields.
+#[derive(Debug, Default)]
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
 /// Reads one element; what is not an object of the right shape is refused.
-pub(super) fn parse<'a, T: serde::Deserialize<'a>>(element: &'a [u8]) -> Result<T, Refusal> {
+pub(super) fn parse<'a, T: Deserialize<'a>>(element: &'a [u8]) -> Result<T, Refusal> {
     let text = std::str::from_utf8(element)
         .map_err(|error| Refusal::of_record(RejectCode::InvalidText, format!("not UTF-8: {error}")))?;
-    serde_json::from_str(text).map_err(|error| {
+    serde_json::from_str(text).map(|Object(object)| object).map_err(|error| {
         Refusal::of_record(RejectCode::MalformedRecord, format!("not a readable record: {error}"))
     })
 }

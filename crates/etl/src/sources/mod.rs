@@ -11,6 +11,7 @@ mod fields;
 mod json;
 pub(crate) mod rename;
 
+pub(crate) use fields::is_storable;
 use kasparro_core::raw::elements as items;
 
 use crate::failure::SourceError;

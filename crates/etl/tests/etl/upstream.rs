@@ -268,3 +268,69 @@ fn a_key_goes_into_its_header_and_nowhere_else() {
     assert_eq!(kept, 0);
     assert!(!output.stdout.contains("canary"), "{}", output.stdout);
 }
+
+/// A record of CoinPaprika with this beginning.
+fn ticker(beginning: &str) -> String {
+    format!(
+        r#"{{{beginning},"name":"A","symbol":"A","rank":1,"total_supply":1,"max_supply":1,"quotes":{{"USD":{{"price":1,"volume_24h":1,"market_cap":1,"percent_change_24h":1}}}}}}"#
+    )
+}
+
+#[test]
+fn what_postgres_would_not_take_costs_a_record_at_most() {
+    let good = ticker(r#""id":"good","last_updated":"2026-01-01T00:00:00Z""#);
+    let other = |beginning: &str| format!("[{good},{}]", ticker(beginning));
+    for (body, loaded, duplicate, rejected) in [
+        // A leap second, which is the next second to the database, and that second.
+        (other(r#""id":"a","last_updated":"2016-12-31T23:59:60Z""#), 2, 0, 0),
+        (other(r#""id":"good","last_updated":"2025-12-31T23:59:60Z""#), 1, 1, 0),
+        // A NUL in the id, and in the name of a field; names without end.
+        (other(r#""id":"\u0000""#), 1, 0, 1),
+        (other(r#""id":"a","\u0000":1"#), 2, 0, 0),
+        (other(&format!(r#""id":"a","{}":1"#, "long".repeat(5_000))), 2, 0, 0),
+        // A list is no record, nor are prices.
+        (format!(r#"[{good},["a","A","A",1,2,3,4,"2026-01-01T00:00:00Z"]]"#), 1, 0, 1),
+        (
+            other(r#""id":"a""#).replace(
+                r#"{"USD":{"price":1,"volume_24h":1,"market_cap":1,"percent_change_24h":1}}}]"#,
+                "[[7,8,9,10]]}]",
+            ),
+            1,
+            0,
+            1,
+        ),
+    ] {
+        let world = World::new();
+        world.simulator.serve_body(Route::CoinpaprikaTickers, body.clone());
+        for run in 0..2 {
+            let output = world.etl().arguments(["run", "--sources", "coinpaprika"]).run();
+            assert_eq!(output.code, 0, "{body}: {}{}", output.stdout, output.stderr);
+            let tally = world.tally("coinpaprika");
+            let new = if run == 0 { tally.loaded } else { tally.unchanged };
+            assert_eq!((new, tally.duplicate, tally.rejected), (loaded, duplicate, rejected), "{body}");
+        }
+        check_invariants(&mut world.database.connect());
+    }
+}
+
+#[test]
+fn a_page_without_readable_ids_is_not_the_end() {
+    let page =
+        |id: &str| format!(r#"[{{"id":{id},"current_price":1,"last_updated":"2026-01-01T00:00:00Z"}}]"#);
+    let world = World::new();
+    world.simulator.serve_pages(Route::CoingeckoMarkets, [page("\"a\""), page("7"), page("\"c\"")]);
+    let tally = |code: i32| {
+        let output = world.etl().arguments(["run", "--sources", "coingecko"]).run();
+        assert_eq!(output.code, code, "{}", output.stderr);
+        world.tally("coingecko")
+    };
+    let first = tally(0);
+    assert_eq!((first.loaded, first.rejected), (2, 1), "{first:?}");
+    // One that is no list ends the source with what it is.
+    world.simulator.serve_pages(Route::CoingeckoMarkets, [page("\"a\""), page("\"b\"") + "]", page("\"c\"")]);
+    let second = tally(65);
+    assert_eq!((second.unchanged, second.extracted), (1, 1), "{second:?}");
+    let kept = "select count(*) from raw_api_data where source = 'coingecko'";
+    assert_eq!(number(&mut world.database.connect(), kept), 4, "three pages, and the one that is none");
+    check_invariants(&mut world.database.connect());
+}

@@ -18,6 +18,8 @@ pub(super) struct CoinColumns {
     /// The symbols are pairs such as `BTC-USD`, all of them with dollars.
     pub(super) pairs: bool,
     pub(super) given: GivenCoin,
+    /// Where the coin is given: the columns that say so too, with what they say of it.
+    pub(super) alike: Vec<(usize, String)>,
 }
 
 /// Said of a file that does not tell which coin its rows are about, with the way out.
@@ -36,12 +38,15 @@ impl CoinColumns {
         let name = names.find(|column| !only_numbers(head, *column));
         let symbol = head.columns.of_role(Role::Symbol).next();
         if given.is_some() {
-            [name, symbol].into_iter().flatten().try_for_each(|column| refuse_several(head, column))?;
+            let ids = head.columns.of_role(Role::Id).filter(|column| !counts_rows(head, *column));
+            let alike = ids.chain(name).chain(symbol).map(|column| the_one(head, column));
+            let alike: Vec<Option<(usize, String)>> = alike.collect::<Result<_, String>>()?;
             // Only what is not given is taken from columns, and no id: the file is about this coin.
             let name = name.filter(|_| given.name.is_none());
             let symbol = symbol
                 .filter(|column| given.symbol.is_none() && Pairs::of(head, *column, name) == Pairs::None);
-            return Ok(Self { id: None, name, symbol, pairs: false, given: given.clone() });
+            let (given, alike) = (given.clone(), alike.into_iter().flatten().collect());
+            return Ok(Self { id: None, name, symbol, pairs: false, given, alike });
         }
         let pairs = symbol.map_or(Pairs::None, |column| Pairs::of(head, column, name));
         if let (Some(column), Pairs::Others(pair)) = (symbol, &pairs) {
@@ -61,7 +66,8 @@ impl CoinColumns {
         if id.or(name).or(symbol).is_none() {
             return Err(format!("it has {NO_COIN}"));
         }
-        Ok(Self { id, name, symbol, pairs: pairs == Pairs::Dollars, given: GivenCoin::default() })
+        let (pairs, given) = (pairs == Pairs::Dollars, GivenCoin::default());
+        Ok(Self { id, name, symbol, pairs, given, alike: Vec::new() })
     }
 
     /// Id, name and symbol of a row, from the trimmed texts of its cells. Of a pair the symbol is that of the coin.
@@ -100,7 +106,13 @@ impl CoinColumns {
     /// Whether a column is part of the key of its rows.
     pub(super) fn uses(&self, column: usize) -> bool {
         let made = [self.name, self.symbol];
-        if self.id.is_some() { self.id == Some(column) } else { made.contains(&Some(column)) }
+        if self.alike.iter().any(|(alike, _)| *alike == column) {
+            true
+        } else if self.id.is_some() {
+            self.id == Some(column)
+        } else {
+            made.contains(&Some(column))
+        }
     }
 }
 
@@ -110,20 +122,27 @@ pub(super) fn only_numbers(head: &Head, column: usize) -> bool {
     cells.peek().is_some() && cells.all(|cell| cell.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// All rows would become the one coin that is declared.
-fn refuse_several(head: &Head, column: usize) -> Result<(), String> {
+/// What a column says in every row, if anything. All rows would become the one coin that is declared, so it is refused if
+/// they differ.
+fn the_one(head: &Head, column: usize) -> Result<Option<(usize, String)>, String> {
     let mut cells = head.cells(column).filter(|cell| !cell.is_empty());
-    let Some(first) = cells.next() else { return Ok(()) };
+    let Some(first) = cells.next() else { return Ok(None) };
     match cells.find(|cell| !cell.eq_ignore_ascii_case(first)) {
-        None => Ok(()),
+        None => Ok(Some((column, first.to_owned()))),
         Some(other) => {
             let name = &head.header[column];
             Err(format!(
                 "the CSV map declares that it is about one coin, but the column {name:?} holds {first:?} and {other:?}; if that is \
-                 not a coin, leave the column out: [file.columns] name = \"\" (or symbol)"
+                 not a coin, leave the column out: [file.columns] name = \"\" (or id, symbol)"
             ))
         }
     }
+}
+
+/// Whether an "id" in a file about one coin is a number for each row.
+fn counts_rows(head: &Head, column: usize) -> bool {
+    let distinct: HashSet<&str> = head.cells(column).collect();
+    distinct.len() == head.rows.len() && only_numbers(head, column)
 }
 
 /// Whether an "id" only tells rows apart: it counts them, or is another for each, while the coins repeat.
@@ -205,6 +224,11 @@ pub(super) mod tests {
         assert!(of("date,symbol,close\n2020-01-01,BTC,1\n2020-01-02,btc,1\n").is_ok());
         let refusal = of("date,Ticker,close\n2020-01-01,BTC-USD,1\n2020-01-01,ETH-USD,1\n").unwrap_err();
         assert!(refusal.contains("\"BTC-USD\" and \"ETH-USD\""), "{refusal}");
+        let refusal = of("id,date,close\nbitcoin,2020-01-01,1\nethereum,2020-01-01,2\n").unwrap_err();
+        assert!(refusal.contains("\"id\" holds \"bitcoin\" and \"ethereum\""), "{refusal}");
+        assert!(of("id,date,close\n7,2020-01-01,1\n8,2020-01-02,2\n").unwrap().alike.is_empty());
+        let one = of("slug,date,close\nbitcoin,2020-01-01,1\nbitcoin,2020-01-02,2\n").unwrap();
+        assert_eq!(one.alike, [(0, "bitcoin".to_owned())]);
     }
 
     #[test]

@@ -56,6 +56,12 @@ fn words(layout: &Layout) -> String {
     let fields = layout.declared().fields;
     let columns: Vec<String> =
         fields.iter().map(|field| format!("{} from {:?}", field.field, field.origin)).collect();
+    let given = &layout.coin.given;
+    let given = [("crypto_id", &given.id), ("crypto_name", &given.name), ("symbol", &given.symbol)];
+    let given = given
+        .into_iter()
+        .filter_map(|(field, text)| Some(format!("{field} {:?} as declared", text.as_ref()?)));
+    let columns: Vec<String> = given.chain(columns).collect();
     let time = if layout.has_times() { "" } else { "; one snapshot without times" };
     columns.join(", ") + time
 }

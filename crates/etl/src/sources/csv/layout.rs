@@ -243,7 +243,8 @@ mod tests {
                 name: Some(1),
                 symbol: None,
                 pairs: false,
-                given: GivenCoin::default()
+                given: GivenCoin::default(),
+                alike: Vec::new()
             }
         );
         assert_eq!(

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::columns::Role;
 use super::declared_time::DeclaredTime;
 use super::number::Notation;
+use super::records::trim;
 
 /// The declarations of a map, in their order. The first one that is for a file is the one that counts.
 #[derive(Clone, Debug, Default)]
@@ -176,6 +177,7 @@ impl Check<'_> {
         let encoding = section.encoding.as_deref();
         let delimiter = section.delimiter.as_deref();
         self.star(&section);
+        self.one_meaning(&section.columns);
         Declared {
             pattern: self.checked("path", pattern.map(|pattern| pattern.map_err(|error| error.to_string()))),
             encoding: self.checked("encoding", encoding.map(encoding_of)),
@@ -205,6 +207,16 @@ impl Check<'_> {
             let problem = "\"*\" stands for what the * of path does in the name of the file: write a path with \
                  one *, such as \"*-USD.csv\"";
             self.checked::<()>("coin", Some(Err(problem.to_owned())));
+        }
+    }
+
+    fn one_meaning(&mut self, columns: &BTreeMap<Role, String>) {
+        let mut names: Vec<&str> =
+            columns.values().map(|name| trim(name)).filter(|name| !name.is_empty()).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            let problem = format!("{:?} stands for two things; a column has one meaning", twice[0]);
+            self.checked::<()>("columns", Some(Err(problem)));
         }
     }
 
@@ -320,7 +332,7 @@ mod tests {
         let said = problems(
             "[[file]]\nencoding = \"latin-9000\"\ndelimiter = \"::\"\ndecimal = \";\"\nas_of = 2026-01-31\n\
              [[file]]\ntime_format = \"%Q\"\ntime_offset = \"+02:00\"\n[[file]]\ntime_offset = \"+02:00\"\n\
-             [[file]]\ndecimal = \",\"\ngroup = \",\"\n",
+             [[file]]\ndecimal = \",\"\ngroup = \",\"\n[[file]]\n[file.columns]\nid = \"code\"\nname = \" code\"\n",
         );
         for part in [
             "[[file]] 1: encoding",
@@ -330,6 +342,7 @@ mod tests {
             "2: time_format",
             "3: time_offset",
             "4: group",
+            "5: columns: \"code\"",
         ] {
             assert!(said.contains(part), "{part} in {said}");
         }

@@ -17,7 +17,8 @@ pub(super) struct Stat {
     pub(super) size: u64,
     /// Nanoseconds since 1970, UTC.
     pub(super) modified_ns: i64,
-    /// Device and inode.
+    /// Device, inode, and when the system last noted a change of either content or attributes (ctime, nanoseconds), which
+    /// nobody can set back.
     pub(super) inode: String,
 }
 
@@ -36,7 +37,13 @@ impl Stat {
         Ok(Self {
             size: metadata.len(),
             modified_ns: i64::try_from(modified).unwrap_or(i64::MAX),
-            inode: format!("{}:{}", metadata.dev(), metadata.ino()),
+            inode: format!(
+                "{}:{}:{}.{:09}",
+                metadata.dev(),
+                metadata.ino(),
+                metadata.ctime(),
+                metadata.ctime_nsec()
+            ),
         })
     }
 

@@ -54,6 +54,7 @@ impl<'l> RowReader<'l> {
             }
         }
         self.check_pair(row)?;
+        self.check_coin(row)?;
         let [id, name, symbol] = coin.texts(|column| row.cell(column));
         Ok(MarketRecord {
             crypto_id: self.crypto_id(id, name, symbol)?,
@@ -100,6 +101,21 @@ impl<'l> RowReader<'l> {
         }
         let message = format!("{} {} is no pair with USD, as the others are", self.name(column), shown(pair));
         Err(Flaw { code: RejectCode::InvalidText, column: Some(column), message })
+    }
+
+    /// In a file that is declared to be about one coin, a row about another is none of its.
+    fn check_coin(&self, row: Cells<'_>) -> Result<(), Flaw> {
+        let is_other = |cell: &str, text: &str| !cell.is_empty() && !cell.eq_ignore_ascii_case(text);
+        let mut alike = self.layout.coin.alike.iter();
+        let Some((column, text)) = alike.find(|(column, text)| is_other(row.cell(*column), text)) else {
+            return Ok(());
+        };
+        let message = format!(
+            "{} {} is another than {text:?} in the rows before; the CSV map declares that the file is about one coin",
+            self.name(*column),
+            shown(row.cell(*column))
+        );
+        Err(Flaw { code: RejectCode::InvalidText, column: Some(*column), message })
     }
 
     fn crypto_id(&self, id: &str, name: &str, symbol: &str) -> Result<CompactString, Flaw> {

@@ -24,6 +24,9 @@ const MOST_UNPACKED: u64 = 200;
 /// Whatever its size, a file may unpack to this many bytes.
 const ALWAYS_UNPACKED: u64 = 64 << 20;
 
+/// The marks of UTF-32, of which one begins with that of UTF-16.
+const UTF_32: [&[u8; 4]; 2] = [b"\xFF\xFE\0\0", b"\0\0\xFE\xFF"];
+
 /// A file that was opened, and how its text is made of its bytes.
 pub(super) struct Text {
     file: File,
@@ -50,8 +53,12 @@ impl Text {
         let failed = |error: io::Error| cannot_read(path, &error);
         let mut text = Self { file, packed: false, encoding: None, size };
         text.packed = text.beginning(2).map_err(failed)? == b"\x1F\x8B";
-        let mark = text.beginning(2).unwrap_or_default();
-        text.encoding = match mark.as_slice() {
+        let mark = text.beginning(4).unwrap_or_default();
+        text.encoding = match mark.get(..2).unwrap_or_default() {
+            _ if UTF_32.iter().any(|utf_32| mark == *utf_32) => {
+                let message = format!("{}: it is encoded in UTF-32; save it as UTF-8", path.display());
+                return Err(SourceError::new(FailureKind::Refused, message));
+            }
             b"\xFF\xFE" => Some(UTF_16LE),
             b"\xFE\xFF" => Some(UTF_16BE),
             _ => declared.filter(|encoding| *encoding != UTF_8),
