@@ -157,7 +157,7 @@ pub fn append(
 }
 
 /// The ways of the planner that lead by whole months instead of by the keys that are wanted.
-const BY_KEY: [&str; 3] = ["enable_hashjoin", "enable_mergejoin", "enable_seqscan"];
+const BY_KEY: [&str; 4] = ["enable_hashjoin", "enable_material", "enable_mergejoin", "enable_seqscan"];
 
 /// Gives existing rows of a source other values; what they said goes to `observation_revisions`, by the same statement.
 ///
