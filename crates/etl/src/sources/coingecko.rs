@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 use kasparro_core::store::layout::Layout;
-use kasparro_core::{MarketRecord, RejectCode, Values};
+use kasparro_core::{MarketRecord, Values};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -233,10 +233,7 @@ struct Market<'a> {
 
 fn record(element: &[u8], position: u32, now: DateTime<Utc>) -> Result<MarketRecord, Refusal> {
     let market: Market<'_> = json::parse(element)?;
-    let crypto_id = Field::new("id", market.id).text()?.filter(|id| !id.is_empty());
-    let Some(crypto_id) = crypto_id else {
-        return Err(Refusal::of_field(RejectCode::MissingId, "id", "the record has no id"));
-    };
+    let crypto_id = Field::new("id", market.id).id()?;
     // Zero is "unknown" for market cap and circulating supply (six of the top 250 had a supply of 0.0 beside a
     // market cap of hundreds of millions), and zero elsewhere.
     let values = Values {

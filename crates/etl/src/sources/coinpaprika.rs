@@ -7,7 +7,7 @@ use std::iter;
 
 use chrono::{DateTime, Utc};
 use kasparro_core::store::layout::Layout;
-use kasparro_core::{MarketRecord, RejectCode, Values};
+use kasparro_core::{MarketRecord, Values};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -148,10 +148,7 @@ struct Quote<'a> {
 
 fn record(element: &[u8], position: u32, now: DateTime<Utc>) -> Result<MarketRecord, Refusal> {
     let ticker: Ticker<'_> = json::parse(element)?;
-    let crypto_id = Field::new("id", ticker.id).text()?.filter(|id| !id.is_empty());
-    let Some(crypto_id) = crypto_id else {
-        return Err(Refusal::of_field(RejectCode::MissingId, "id", "the record has no id"));
-    };
+    let crypto_id = Field::new("id", ticker.id).id()?;
     let Object(quote) = ticker.quotes.and_then(|Object(quotes)| quotes.usd).unwrap_or_default();
     // Zero is "unknown" for supplies, market cap and rank (54 to 73 % of the supplies of a recorded body), and
     // zero for price, volume and change.

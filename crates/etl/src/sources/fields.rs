@@ -63,6 +63,9 @@ pub(crate) fn layout(taken: &[Taken]) -> Layout {
 /// Longest id, name or symbol in bytes. The longest real id has 100 characters, the longest name 100.
 pub(crate) const MAX_TEXT_BYTES: usize = 512;
 
+/// Longest id in bytes: the service cannot be asked for a longer one.
+const MAX_ID_BYTES: usize = 256;
+
 /// Whether the database takes a text, and one that anything could be called by.
 pub(crate) fn is_storable(text: &str) -> bool {
     !text.contains('\0') && text.len() <= MAX_TEXT_BYTES
@@ -114,6 +117,20 @@ impl<'a> Field<'a> {
             return Err(self.refuse(RejectCode::TextTooLong, "longer than 512 bytes"));
         }
         Ok(Some(text))
+    }
+
+    /// The id of the coin that a record is about.
+    pub(crate) fn id(&self) -> Result<CompactString, Refusal> {
+        let Some(id) = self.text()?.filter(|id| !id.is_empty()) else {
+            return Err(Refusal::of_field(RejectCode::MissingId, self.name, "the record has no id"));
+        };
+        if id.chars().any(char::is_control) {
+            return Err(self.refuse(RejectCode::InvalidText, "id with a control character"));
+        }
+        if id.len() > MAX_ID_BYTES {
+            return Err(self.refuse(RejectCode::TextTooLong, "longer than 256 bytes"));
+        }
+        Ok(id)
     }
 
     /// A number, as a JSON number or as a text that holds one; `None` when absent, null or an empty text.
@@ -227,6 +244,15 @@ mod tests {
         assert_eq!(with("\"\\ud800\"", |f| f.text()), Err(RejectCode::InvalidText));
         assert_eq!(with("7", |f| f.text()), Err(RejectCode::MalformedRecord));
         assert_eq!(with(&format!("\"{}\"", "x".repeat(513)), |f| f.text()), Err(RejectCode::TextTooLong));
+        for (id, code) in [
+            ("null", "missing_id"),
+            ("\"\"", "missing_id"),
+            ("\"a\\n\"", "invalid_text"),
+            ("7", "malformed_record"),
+        ] {
+            assert_eq!(with(id, |f| f.id()).unwrap_err().as_str(), code, "{id}");
+        }
+        assert_eq!(with(&format!("\"{}\"", "x".repeat(257)), |f| f.id()), Err(RejectCode::TextTooLong));
         assert_eq!(with("\" Safe \"", |f| f.text()).unwrap().as_deref(), Some(" Safe "));
     }
 
