@@ -88,16 +88,11 @@ impl Client {
     /// # Errors
     /// The last failure, with the address and without secrets.
     pub(crate) fn get_array(&self, request: &Request) -> Result<Answer, SourceError> {
-        self.wait_for_turn()?;
+        // Only the source pays for the turns that other requests have taken.
+        self.take_turn(self.deadline)?;
         let deadline = self.deadline();
         let mut attempt = 1;
         loop {
-            if deadline.left().is_zero() {
-                return Err(SourceError::new(FailureKind::Unavailable, deadline.to_string()));
-            }
-            if let Some(book) = self.book.as_ref().filter(|_| !self.is_replay()) {
-                book.enter(&self.cancel)?;
-            }
             let failed = match self.attempt(request, deadline) {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
@@ -122,13 +117,24 @@ impl Client {
                 return Err(cancelled());
             }
             attempt += 1;
-            self.wait_for_turn()?;
+            self.take_turn(deadline)?;
         }
     }
 
-    /// Waits until one more call is polite.
-    fn wait_for_turn(&self) -> Result<(), SourceError> {
-        if self.is_replay() { Ok(()) } else { self.pace.wait(&self.cancel) }
+    /// Waits until one more call is polite, and enters it in the ledger.
+    ///
+    /// # Errors
+    /// At once when the turn comes after the deadline; when the quota is used up, or a signal ends the run.
+    fn take_turn(&self, deadline: Deadline) -> Result<(), SourceError> {
+        let left = deadline.left();
+        let is_in_time = !left.is_zero() && (self.is_replay() || self.pace.wait(left, &self.cancel)?);
+        if !is_in_time {
+            return Err(SourceError::new(FailureKind::Unavailable, deadline.to_string()));
+        }
+        match &self.book {
+            Some(book) if !self.is_replay() => book.enter(&self.cancel),
+            _ => Ok(()),
+        }
     }
 
     /// When a request that begins now has to be over.
@@ -171,7 +177,7 @@ impl Client {
     /// Follows redirects that stay with the same host.
     fn call(&self, request: &Request, deadline: Deadline) -> Result<Taped, Failed> {
         let mut url = request.url.clone();
-        for _ in 0..=MAX_REDIRECTS {
+        for followed in 0..=MAX_REDIRECTS {
             let time = self.policy.call_timeout.min(deadline.left());
             let mut call = self.agent.get(url.as_str()).config().timeout_per_call(Some(time)).build();
             if let Some((name, key)) = &request.key {
@@ -182,7 +188,11 @@ impl Client {
             if matches!(status, 301 | 302 | 303 | 307 | 308) {
                 let location = response.headers().get("location").and_then(|value| value.to_str().ok());
                 url = redirected(&url, location)?;
-                self.wait_for_turn().map_err(Failed::from_source)?;
+                if followed == MAX_REDIRECTS {
+                    break;
+                }
+                // The vendor counts this one as well.
+                self.take_turn(deadline).map_err(Failed::from_source)?;
                 continue;
             }
             let headers = response.headers().clone();
