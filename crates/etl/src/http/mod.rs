@@ -103,7 +103,7 @@ impl Client {
             } else {
                 self.policy.backoff(attempt, failed.retry_after)
             };
-            let last = attempt >= self.policy.attempts;
+            let last = attempt >= self.policy.attempts || self.ended_so(request);
             if !failed.transient || last || wait > deadline.left() {
                 return Err(self.final_error(request, failed, attempt));
             }
@@ -148,13 +148,19 @@ impl Client {
         self.tape.as_ref().is_some_and(Tape::is_replay)
     }
 
+    /// Whether the failure that was just played is what the recorded run ended with.
+    fn ended_so(&self, request: &Request) -> bool {
+        self.tape.as_ref().is_some_and(|tape| tape.is_over(&request.url))
+    }
+
     fn final_error(&self, request: &Request, failed: Failed, attempts: u32) -> SourceError {
         let times = if attempts == 1 { String::new() } else { format!(" ({attempts} attempts)") };
         let mut error =
             SourceError::new(failed.kind, format!("{}: {}{times}", redacted(&request.url), failed.message));
-        if let (FailureKind::RateLimited, Some(wait)) = (failed.kind, failed.retry_after) {
-            error.not_before = chrono::TimeDelta::from_std(wait).ok().map(|wait| self.clock.now() + wait);
-        }
+        // What was asked for when it was recorded says nothing about now.
+        let wait = failed.retry_after.filter(|_| !self.is_replay());
+        error.not_before =
+            wait.and_then(|wait| chrono::TimeDelta::from_std(wait).ok()).map(|wait| self.clock.now() + wait);
         error
     }
 
