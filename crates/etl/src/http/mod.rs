@@ -10,6 +10,7 @@ mod tape;
 
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use kasparro_core::secret::Secret;
@@ -43,6 +44,8 @@ pub(crate) struct Client {
     cancel: Cancel,
     /// The source as a whole ends here, whatever a single request may still do.
     deadline: Deadline,
+    /// Made so far, to an API and not to a recording.
+    calls: AtomicU32,
 }
 
 /// A GET that is to answer with a JSON array.
@@ -80,7 +83,7 @@ impl Client {
             .new_agent();
         let deadline = Deadline::after(policy.source_deadline, "source", "ETL_SOURCE_DEADLINE_SECONDS");
         let pace = Pace::new(policy.calls_per_minute, Arc::clone(&policy.turns));
-        Self { agent, policy, pace, book, tape, clock, cancel, deadline }
+        Self { agent, policy, pace, book, tape, clock, cancel, deadline, calls: AtomicU32::new(0) }
     }
 
     /// Asks until there is a good answer, as often and as long as the policy allows.
@@ -131,10 +134,19 @@ impl Client {
         if !is_in_time {
             return Err(SourceError::new(FailureKind::Unavailable, deadline.to_string()));
         }
-        match &self.book {
-            Some(book) if !self.is_replay() => book.enter(&self.cancel),
-            _ => Ok(()),
+        if self.is_replay() {
+            return Ok(());
         }
+        if let Some(book) = &self.book {
+            book.enter(&self.cancel)?;
+        }
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// How often an API was called.
+    pub(crate) fn calls(&self) -> u32 {
+        self.calls.load(Ordering::Relaxed)
     }
 
     /// When a request that begins now has to be over.

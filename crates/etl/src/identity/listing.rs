@@ -66,7 +66,8 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// How long a listing that failed is left alone.
+/// How long a listing that failed is left alone for each call that it made, and at least: one that fails for ever does not
+/// use up the calls that are for the prices.
 const PAUSE: TimeDelta = TimeDelta::hours(1);
 
 /// What all listings of a run share.
@@ -88,9 +89,8 @@ impl Reading<'_> {
                     return None;
                 }
                 log::warn!("{}: {error}; the prices are not touched by this", listing.name);
-                let again = error.not_before.unwrap_or_else(|| self.clock.now() + PAUSE);
-                if let Err(error) = checkpoint::set_not_before(connection, listing.name, again) {
-                    log::warn!("{}: {}", listing.name, database::failure(&error).message);
+                if let Some(again) = error.not_before {
+                    self.remember(connection, listing, again);
                 }
                 let failure = Some(error.message);
                 Some(Outcome { name: listing.name, ids: 0, new_addresses: 0, ended_addresses: 0, failure })
@@ -106,12 +106,34 @@ impl Reading<'_> {
         let taken = self.attempts(listing).run(connection, |connection| self.take(connection, listing))?;
         let Some((source_id, epoch)) = taken else { return Ok(None) };
         let written = self.client(listing).and_then(|client| {
-            let heard = (listing.read)(self.settings, &client)?;
-            self.write(connection, listing, source_id, epoch, &heard)
+            let written = (listing.read)(self.settings, &client)
+                .and_then(|heard| self.write(connection, listing, source_id, epoch, &heard));
+            written.map_err(|error| self.to_be_left_alone(error, client.calls()))
         });
         self.attempts(listing)
             .run(connection, |connection| lease::release(connection, listing.name, epoch))?;
         written.map(Some)
+    }
+
+    /// A failure, with the time before which the listing is not read again. That of a recording says nothing about now.
+    fn to_be_left_alone(&self, error: SourceError, calls: u32) -> SourceError {
+        let Some(every) = self.settings.listings_every.filter(|_| !self.is_replay()) else { return error };
+        let pause = PAUSE * i32::try_from(calls.max(1)).unwrap_or(i32::MAX);
+        let own = self.clock.now() + pause.min(every);
+        SourceError { not_before: Some(error.not_before.map_or(own, |wish| wish.max(own))), ..error }
+    }
+
+    fn remember(&self, connection: &mut PgConnection, listing: &Listing, again: DateTime<Utc>) {
+        let kept = self
+            .attempts(listing)
+            .run(connection, |connection| checkpoint::set_not_before(connection, listing.name, again));
+        if let Err(error) = kept {
+            log::warn!("{}: {error}", listing.name);
+        }
+    }
+
+    fn is_replay(&self) -> bool {
+        matches!(self.settings.taping, Some(Taping::Replay(_)))
     }
 
     /// Of one transaction.

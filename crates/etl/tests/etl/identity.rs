@@ -1,5 +1,6 @@
 //! Which coins are one: the hard cases, through the program, the tables and the listings.
 
+use diesel::connection::SimpleConnection;
 use kasparro_testkit::simulator::{Fault, Response, Route, Universe};
 use serde_json::{Value, json};
 
@@ -173,7 +174,15 @@ fn a_listing_that_fails_costs_the_prices_nothing() {
     case.world.simulator.serve(Route::CoinpaprikaPlatforms, Response::json("{\"error\":\"no\"}"));
     case.load_with(&[("LISTINGS_EVERY", "24h")]);
     assert_eq!(case.linked(), ["abc-alpha+alpha name"]);
-    assert_eq!(number(&mut case.world.database.connect(), "select count(*) from coin_contracts"), 0);
+    let connection = &mut case.world.database.connect();
+    assert_eq!(number(connection, "select count(*) from coin_contracts"), 0);
+    // One that fails for ever makes a call an hour at the most.
+    let pauses = "select source || ' ' || round(extract(epoch from not_before - now()) / 3600) \
+                    from etl_checkpoints where not_before is not null order by 1";
+    assert_eq!(texts(connection, pauses), ["coingecko_list 1", "coinpaprika_contracts 2"]);
+    connection.batch_execute("update etl_checkpoints set not_before = null").unwrap();
+    case.load_with(&[("LISTINGS_EVERY", "1h")]);
+    assert_eq!(texts(connection, pauses), ["coingecko_list 1", "coinpaprika_contracts 1"]);
 }
 
 #[test]
