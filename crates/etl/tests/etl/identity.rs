@@ -167,6 +167,20 @@ fn contracts_link_what_names_do_not_and_never_native_coins() {
 }
 
 #[test]
+fn a_contract_whose_prices_disagree_says_so() {
+    let case = Case::new(
+        &[("abc-alpha", "ABC", "Alpha", 1.0), ("bet-beta", "BET", "Beta", 5.0)],
+        &[("alpha", "abc", "Alpha", 1000.0), ("beta", "bet", "Beta", 5.0)],
+    );
+    case.list(&[("abc-alpha", "0xa1"), ("bet-beta", "0xa2")], &[("alpha", "0xa1"), ("beta", "0xa2")]);
+    case.load_with(&[("LISTINGS_EVERY", "24h")]);
+    assert_eq!(case.linked(), ["abc-alpha+alpha contract", "bet-beta+beta contract"]);
+    let agree = "select c.crypto_id || ' ' || (l.evidence->>'prices_agree') from asset_links l join coins c using (coin_id) \
+                  where l.evidence ? 'prices_agree' order by 1";
+    assert_eq!(texts(&mut case.world.database.connect(), agree), ["abc-alpha false", "bet-beta true"]);
+}
+
+#[test]
 fn a_listing_that_fails_costs_the_prices_nothing() {
     let case = Case::new(&[("abc-alpha", "ABC", "Alpha", 1.0)], &[("alpha", "abc", "Alpha", 1.0)]);
     case.list(&[("abc-alpha", "0xaa01")], &[("alpha", "0xaa01")]);
