@@ -272,3 +272,15 @@ fn a_key_goes_into_its_header_and_nowhere_else() {
     assert_eq!(kept, 0);
     assert!(!output.stdout.contains("canary"), "{}", output.stdout);
 }
+
+#[test]
+fn a_key_of_blanks_is_none() {
+    let world = World::new();
+    let output = world.etl().variable("COINGECKO_API_KEY", "  ").variable("COINPAPRIKA_API_KEY", " ").run();
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    for (route, header) in
+        [(Route::CoingeckoMarkets, "x-cg-demo-api-key"), (Route::CoinpaprikaTickers, "authorization")]
+    {
+        assert_eq!(world.simulator.requests_to(route)[0].header(header), None, "{header}");
+    }
+}
