@@ -86,14 +86,14 @@ fn undo(connection: &mut PgConnection, settings: &Settings, id: &str) -> Result<
     let [coin] = &explained[..] else {
         let ids: Vec<&str> = explained.iter().map(|coin| coin.id.as_str()).collect();
         let message = format!("{id}: several sources have this id, say which: {}", ids.join(", "));
-        return Err(SourceError::new(FailureKind::Config, message));
+        return Err(SourceError::new(FailureKind::Usage, message));
     };
     if asset_ruling::end(connection, &coin.source, &coin.crypto_id).map_err(failed)? > 0 {
         return Ok(format!("{}: what was decided by hand is taken back, the evidence decides", coin.id));
     }
     if coin.together_with.is_empty() {
         let message = format!("{}: is linked with no other coin, there is nothing to undo", coin.id);
-        return Err(SourceError::new(FailureKind::Config, message));
+        return Err(SourceError::new(FailureKind::Usage, message));
     }
     for other in &coin.together_with {
         let (other_source, other_id) = other.split_once(':').unwrap_or_default();

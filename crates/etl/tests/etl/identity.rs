@@ -264,6 +264,8 @@ fn a_wrong_declaration_is_corrected_and_a_link_undone() {
     assert!(case.resolve(&["--explain", "coinpaprika:abc-alpha"]).contains("declared another"));
     case.resolve(&["--undo", "abc-alpha"]);
     assert_eq!(case.linked(), ["abc-alpha+alpha name"]);
+    let alone = case.world.etl().arguments(["resolve", "--undo", "other"]).run();
+    assert_eq!(alone.code, 64, "{}", alone.stderr);
     let dead = "select count(*) from asset_links where ended_at is not null";
     assert!(number(&mut case.world.database.connect(), dead) > 0, "ended links are kept");
 }
