@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use kasparro_core::RejectCode;
 
 use crate::age::{Age, Since};
+use crate::sources;
 
 /// Loads crypto market data from CoinPaprika, CoinGecko and CSV files into Postgres, exactly once.
 #[derive(Debug, Parser)]
@@ -124,7 +127,7 @@ pub(crate) struct CheckArgs {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ReprocessArgs {
     /// Only bytes of this source
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(sources::names()))]
     pub(crate) source: Option<String>,
     /// Only bytes that came since a time (RFC 3339) or within an age (90m, 12h, 7d)
     #[arg(long, value_name = "TIME|AGE")]
@@ -150,10 +153,10 @@ pub(crate) struct StatusArgs {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RejectsArgs {
     /// Only those of this source
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(sources::names()))]
     pub(crate) source: Option<String>,
     /// Only those refused for this reason, such as negative_number
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, value_name = "CODE", value_parser = PossibleValuesParser::new(reject_codes()))]
     pub(crate) code: Option<String>,
     /// Only those seen since a time (RFC 3339) or within an age (90m, 12h, 7d)
     #[arg(long, value_name = "TIME|AGE")]
@@ -164,6 +167,11 @@ pub(crate) struct RejectsArgs {
     /// Most records to show
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub(crate) limit: u16,
+}
+
+/// A misspelt reason would look as if all were well.
+fn reject_codes() -> impl Iterator<Item = &'static str> {
+    RejectCode::ALL.iter().map(|code| code.as_str())
 }
 
 /// Settings as given, unchecked.

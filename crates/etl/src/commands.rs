@@ -3,16 +3,16 @@
 use std::io::Write;
 
 use diesel::PgConnection;
+use kasparro_core::db;
 use kasparro_core::db::DbError;
 use kasparro_core::log_line::escaped;
 use kasparro_core::role::{self, Granted, Purpose};
 use kasparro_core::store::{reject, source};
-use kasparro_core::{RejectCode, db};
 
 use crate::cli::{MigrateArgs, RejectsArgs};
 use crate::database;
 use crate::failure::{FailureKind, SourceError};
-use crate::run::{database_url, registration};
+use crate::run::database_url;
 use crate::settings::Settings;
 use crate::signal::Cancel;
 use crate::status::shown;
@@ -87,10 +87,6 @@ fn let_work(connection: &mut PgConnection, role: &str, purpose: Purpose) -> Resu
 /// Refused records.
 pub(crate) fn rejects(settings: &Settings, arguments: &RejectsArgs) -> u8 {
     finish(|| {
-        if let Some(name) = &arguments.source {
-            registration(name)?;
-        }
-        check_code(arguments.code.as_deref())?;
         let mut connection = ready(settings)?;
         let failed = |error| database::failure(&error);
         let now = source::database_time(&mut connection).map_err(failed)?;
@@ -108,18 +104,6 @@ pub(crate) fn rejects(settings: &Settings, arguments: &RejectsArgs) -> u8 {
         }
         Ok(found.iter().map(reject_lines).collect())
     })
-}
-
-/// A misspelt reason would look as if all were well.
-fn check_code(code: Option<&str>) -> Result<(), SourceError> {
-    let names: Vec<&str> = RejectCode::ALL.iter().map(|code| code.as_str()).collect();
-    match code.filter(|code| !names.contains(code)) {
-        None => Ok(()),
-        Some(code) => {
-            let message = format!("--code: {code:?} is none of {}", names.join(", "));
-            Err(SourceError::new(FailureKind::Config, message))
-        }
-    }
 }
 
 fn reject_lines(one: &reject::Kept) -> String {

@@ -119,6 +119,68 @@ pub(crate) fn is_transient(error: &Error) -> bool {
     }
 }
 
+/// Transactions that are tried again after the connection broke or two transactions met.
+const MOST_ATTEMPTS: u32 = 5;
+
+/// A transaction that is tried again, over a new connection, where that can help.
+pub(crate) struct Attempts<'a> {
+    /// Whose it is.
+    name: &'a str,
+    /// What is done again, in words.
+    what: &'static str,
+    url: &'a Secret,
+    cancel: &'a Cancel,
+    give_up: Instant,
+    made: u32,
+}
+
+impl<'a> Attempts<'a> {
+    /// Begins now; no attempt begins later than after `patience`.
+    pub(crate) fn new(
+        name: &'a str,
+        what: &'static str,
+        url: &'a Secret,
+        patience: Duration,
+        cancel: &'a Cancel,
+    ) -> Self {
+        Self { name, what, url, cancel, give_up: Instant::now() + patience, made: 0 }
+    }
+
+    /// Tries a transaction until it is done.
+    ///
+    /// # Errors
+    /// As [`Self::again`].
+    pub(crate) fn run<T>(
+        mut self,
+        connection: &mut PgConnection,
+        mut transaction: impl FnMut(&mut PgConnection) -> QueryResult<T>,
+    ) -> Result<T, SourceError> {
+        loop {
+            match transaction(connection) {
+                Ok(value) => return Ok(value),
+                Err(error) => *connection = self.again(&error)?,
+            }
+        }
+    }
+
+    /// After an attempt that failed: the connection for the next one.
+    ///
+    /// # Errors
+    /// What failed, where trying again cannot help or has not helped; a database that stays away; a signal.
+    pub(crate) fn again(&mut self, error: &Error) -> Result<PgConnection, SourceError> {
+        self.made += 1;
+        let failed = failure(error);
+        if !is_transient(error) || self.made >= MOST_ATTEMPTS || Instant::now() > self.give_up {
+            return Err(failed);
+        }
+        log::warn!("{}: {}; {} again", self.name, failed.message, self.what);
+        if self.cancel.wait(Duration::from_millis(50) * self.made * self.made) {
+            return Err(cancelled());
+        }
+        connect(self.url, self.give_up.saturating_duration_since(Instant::now()), self.cancel)
+    }
+}
+
 /// Whether somebody else has held a row for too long.
 pub(crate) fn is_lock_timeout(error: &Error) -> bool {
     matches!(error, Error::DatabaseError(_, information) if information.message().contains("lock timeout"))

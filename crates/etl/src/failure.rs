@@ -46,6 +46,8 @@ pub(crate) enum FailureKind {
     Io,
     /// The database is away, full, or another writer took over: try again later.
     Temporary,
+    /// The command line asks for what there is not. Never the end of a source.
+    Usage,
     /// A setting is wrong.
     Config,
     /// A signal ended the run.
@@ -53,7 +55,8 @@ pub(crate) enum FailureKind {
 }
 
 /// Which failure decides the exit code when there are different ones: the one that a person must look at first.
-const GRAVEST_FIRST: [FailureKind; 8] = [
+const GRAVEST_FIRST: [FailureKind; 9] = [
+    FailureKind::Usage,
     FailureKind::Config,
     FailureKind::Temporary,
     FailureKind::Refused,
@@ -79,6 +82,7 @@ impl FailureKind {
             Self::Missing => "missing",
             Self::Io => "io",
             Self::Temporary => "temporary",
+            Self::Usage => "usage",
             Self::Config => "config",
             Self::Cancelled => "cancelled",
         }
@@ -87,6 +91,7 @@ impl FailureKind {
     /// The exit code of a run whose worst failure this is (after sysexits.h; documented in the README).
     pub(crate) fn exit_code(self) -> u8 {
         match self {
+            Self::Usage => 64,
             Self::Unavailable | Self::RateLimited => 69,
             Self::Refused => 65,
             Self::Missing => 66,
@@ -107,6 +112,6 @@ mod tests {
         let mut codes: Vec<_> = GRAVEST_FIRST.iter().map(|kind| kind.as_str()).collect();
         codes.sort_unstable();
         codes.dedup();
-        assert_eq!(codes.len(), 8);
+        assert_eq!(codes.len(), 9);
     }
 }

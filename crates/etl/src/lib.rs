@@ -34,9 +34,6 @@ use kasparro_core::env_file;
 use cli::{Cli, Command, RunArgs};
 use settings::Settings;
 
-/// Exit code for a wrong command line.
-const USAGE: u8 = 64;
-
 /// Parses, dispatches, and turns the outcome into an exit code.
 pub fn main() -> ExitCode {
     if let Err(error) = env_file::load() {
@@ -53,7 +50,8 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Printing fails only where nobody reads.
             let _ = error.print();
-            return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
+            let usage = failure::FailureKind::Usage.exit_code();
+            return if error.use_stderr() { usage.into() } else { ExitCode::SUCCESS };
         }
     };
     let progress = progress::Progress::new();

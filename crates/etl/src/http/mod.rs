@@ -10,6 +10,7 @@ mod tape;
 
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use kasparro_core::secret::Secret;
@@ -43,6 +44,8 @@ pub(crate) struct Client {
     cancel: Cancel,
     /// The source as a whole ends here, whatever a single request may still do.
     deadline: Deadline,
+    /// Made so far, to an API and not to a recording.
+    calls: AtomicU32,
 }
 
 /// A GET that is to answer with a JSON array.
@@ -80,7 +83,7 @@ impl Client {
             .new_agent();
         let deadline = Deadline::after(policy.source_deadline, "source", "ETL_SOURCE_DEADLINE_SECONDS");
         let pace = Pace::new(policy.calls_per_minute, Arc::clone(&policy.turns));
-        Self { agent, policy, pace, book, tape, clock, cancel, deadline }
+        Self { agent, policy, pace, book, tape, clock, cancel, deadline, calls: AtomicU32::new(0) }
     }
 
     /// Asks until there is a good answer, as often and as long as the policy allows.
@@ -88,16 +91,11 @@ impl Client {
     /// # Errors
     /// The last failure, with the address and without secrets.
     pub(crate) fn get_array(&self, request: &Request) -> Result<Answer, SourceError> {
-        self.wait_for_turn()?;
+        // Only the source pays for the turns that other requests have taken.
+        self.take_turn(self.deadline)?;
         let deadline = self.deadline();
         let mut attempt = 1;
         loop {
-            if deadline.left().is_zero() {
-                return Err(SourceError::new(FailureKind::Unavailable, deadline.to_string()));
-            }
-            if let Some(book) = self.book.as_ref().filter(|_| !self.is_replay()) {
-                book.enter(&self.cancel)?;
-            }
             let failed = match self.attempt(request, deadline) {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
@@ -108,7 +106,7 @@ impl Client {
             } else {
                 self.policy.backoff(attempt, failed.retry_after)
             };
-            let last = attempt >= self.policy.attempts;
+            let last = attempt >= self.policy.attempts || self.ended_so(request);
             if !failed.transient || last || wait > deadline.left() {
                 return Err(self.final_error(request, failed, attempt));
             }
@@ -122,13 +120,33 @@ impl Client {
                 return Err(cancelled());
             }
             attempt += 1;
-            self.wait_for_turn()?;
+            self.take_turn(deadline)?;
         }
     }
 
-    /// Waits until one more call is polite.
-    fn wait_for_turn(&self) -> Result<(), SourceError> {
-        if self.is_replay() { Ok(()) } else { self.pace.wait(&self.cancel) }
+    /// Waits until one more call is polite, and enters it in the ledger.
+    ///
+    /// # Errors
+    /// At once when the turn comes after the deadline; when the quota is used up, or a signal ends the run.
+    fn take_turn(&self, deadline: Deadline) -> Result<(), SourceError> {
+        let left = deadline.left();
+        let is_in_time = !left.is_zero() && (self.is_replay() || self.pace.wait(left, &self.cancel)?);
+        if !is_in_time {
+            return Err(SourceError::new(FailureKind::Unavailable, deadline.to_string()));
+        }
+        if self.is_replay() {
+            return Ok(());
+        }
+        if let Some(book) = &self.book {
+            book.enter(&self.cancel)?;
+        }
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// How often an API was called.
+    pub(crate) fn calls(&self) -> u32 {
+        self.calls.load(Ordering::Relaxed)
     }
 
     /// When a request that begins now has to be over.
@@ -142,13 +160,19 @@ impl Client {
         self.tape.as_ref().is_some_and(Tape::is_replay)
     }
 
+    /// Whether the failure that was just played is what the recorded run ended with.
+    fn ended_so(&self, request: &Request) -> bool {
+        self.tape.as_ref().is_some_and(|tape| tape.is_over(&request.url))
+    }
+
     fn final_error(&self, request: &Request, failed: Failed, attempts: u32) -> SourceError {
         let times = if attempts == 1 { String::new() } else { format!(" ({attempts} attempts)") };
         let mut error =
             SourceError::new(failed.kind, format!("{}: {}{times}", redacted(&request.url), failed.message));
-        if let (FailureKind::RateLimited, Some(wait)) = (failed.kind, failed.retry_after) {
-            error.not_before = chrono::TimeDelta::from_std(wait).ok().map(|wait| self.clock.now() + wait);
-        }
+        // What was asked for when it was recorded says nothing about now.
+        let wait = failed.retry_after.filter(|_| !self.is_replay());
+        error.not_before =
+            wait.and_then(|wait| chrono::TimeDelta::from_std(wait).ok()).map(|wait| self.clock.now() + wait);
         error
     }
 
@@ -171,7 +195,7 @@ impl Client {
     /// Follows redirects that stay with the same host.
     fn call(&self, request: &Request, deadline: Deadline) -> Result<Taped, Failed> {
         let mut url = request.url.clone();
-        for _ in 0..=MAX_REDIRECTS {
+        for followed in 0..=MAX_REDIRECTS {
             let time = self.policy.call_timeout.min(deadline.left());
             let mut call = self.agent.get(url.as_str()).config().timeout_per_call(Some(time)).build();
             if let Some((name, key)) = &request.key {
@@ -182,7 +206,11 @@ impl Client {
             if matches!(status, 301 | 302 | 303 | 307 | 308) {
                 let location = response.headers().get("location").and_then(|value| value.to_str().ok());
                 url = redirected(&url, location)?;
-                self.wait_for_turn().map_err(Failed::from_source)?;
+                if followed == MAX_REDIRECTS {
+                    break;
+                }
+                // The vendor counts this one as well.
+                self.take_turn(deadline).map_err(Failed::from_source)?;
                 continue;
             }
             let headers = response.headers().clone();

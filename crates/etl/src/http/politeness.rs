@@ -77,24 +77,33 @@ impl Pace {
         Self { calls_per_minute, turns }
     }
 
-    /// Waits for a turn.
+    /// Waits for a turn; takes none and returns `false` at once when it comes later than after `patience`.
     ///
     /// # Errors
     /// When a signal ends the run meanwhile.
-    pub(super) fn wait(&self, cancel: &Cancel) -> Result<(), SourceError> {
-        let wait = self.take(Instant::now());
-        if cancel.is_set() || wait > Duration::ZERO && cancel.wait(wait) { Err(cancelled()) } else { Ok(()) }
+    pub(super) fn wait(&self, patience: Duration, cancel: &Cancel) -> Result<bool, SourceError> {
+        let wait = self.take(Instant::now(), patience);
+        let is_cancelled =
+            cancel.is_set() || wait.is_some_and(|wait| wait > Duration::ZERO && cancel.wait(wait));
+        if is_cancelled { Err(cancelled()) } else { Ok(wait.is_some()) }
     }
 
-    /// Takes the next turn; returns how long it is until then.
-    fn take(&self, now: Instant) -> Duration {
-        let Some(limit) = self.calls_per_minute else { return Duration::ZERO };
+    /// Takes the next turn, unless it comes later than after `patience`; returns how long it is until then.
+    fn take(&self, now: Instant, patience: Duration) -> Option<Duration> {
+        let Some(limit) = self.calls_per_minute else { return Some(Duration::ZERO) };
         let mut turns = self.turns.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full = turns.len() as u64 >= u64::from(limit);
-        let oldest = if is_full { turns.pop_front() } else { None };
-        let turn = oldest.map_or(now, |oldest| now.max(oldest + WINDOW));
+        let oldest = turns.front().filter(|_| is_full);
+        let turn = oldest.map_or(now, |oldest| now.max(*oldest + WINDOW));
+        let wait = turn.saturating_duration_since(now);
+        if wait > patience {
+            return None;
+        }
+        if is_full {
+            turns.pop_front();
+        }
         turns.push_back(turn);
-        turn.saturating_duration_since(now)
+        Some(wait)
     }
 }
 
@@ -128,19 +137,27 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_that_comes_too_late_is_left_to_others() {
+        let (pace, now) = (Pace::new(Some(1), Arc::default()), Instant::now());
+        assert_eq!(pace.take(now, Duration::ZERO), Some(Duration::ZERO));
+        assert_eq!(pace.take(now, Duration::from_secs(60)), None);
+        assert_eq!(pace.take(now, WINDOW), Some(WINDOW));
+    }
+
+    #[test]
     fn no_minute_has_more_calls_than_it_may_whoever_makes_them() {
         let turns = Arc::default();
         let clients = [Pace::new(Some(6), Arc::clone(&turns)), Pace::new(Some(6), turns)];
         let mut now = Instant::now();
         let mut calls = Vec::new();
         for number in 0..40 {
-            now += clients[number % 2].take(now);
+            now += clients[number % 2].take(now, Duration::MAX).unwrap();
             calls.push(now);
             now += Duration::from_secs(number as u64 % 5);
         }
         assert!(calls.windows(7).all(|seven| seven[6] - seven[0] > Duration::from_secs(60)));
         assert!(calls[5] - calls[0] < Duration::from_secs(30), "what is free is given at once");
         let unlimited = Pace::new(None, Arc::default());
-        assert!((0..100).all(|_| unlimited.take(now) == Duration::ZERO));
+        assert!((0..100).all(|_| unlimited.take(now, Duration::ZERO) == Some(Duration::ZERO)));
     }
 }

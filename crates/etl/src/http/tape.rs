@@ -103,6 +103,13 @@ impl Tape {
         matches!(self, Self::Replay { .. })
     }
 
+    /// Whether a replay has no further answer to a request.
+    pub(super) fn is_over(&self, url: &Url) -> bool {
+        let Self::Replay { answers, .. } = self else { return false };
+        let answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.get(&resource(url)).is_none_or(VecDeque::is_empty)
+    }
+
     /// Keeps an answer; does nothing in a replay.
     pub(super) fn keep(&self, answer: &Taped) -> Result<(), Failed> {
         let Self::Record { folder, count } = self else { return Ok(()) };

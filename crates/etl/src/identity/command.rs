@@ -9,14 +9,15 @@ use kasparro_core::store::{asset_review, source};
 use serde_json::json;
 
 use super::explain::{self, Directory};
-use super::{Resolved, run};
+use super::{Resolution, Resolved, run};
 use crate::cli::ResolveArgs;
 use crate::commands::{finish, ready};
 use crate::database;
 use crate::failure::{FailureKind, SourceError};
 use crate::progress::grouped;
-use crate::run::LEASE_PATIENCE;
+use crate::run::{LEASE_PATIENCE, database_url};
 use crate::settings::Settings;
+use crate::signal::Cancel;
 
 /// Does what is asked; returns the exit code.
 pub(crate) fn resolve(settings: &Settings, arguments: &ResolveArgs) -> u8 {
@@ -47,10 +48,10 @@ pub(crate) fn resolve(settings: &Settings, arguments: &ResolveArgs) -> u8 {
 
 /// Resolves. Another process that is at it is nearly done, and the server needs a moment to notice that one was killed.
 fn now(connection: &mut PgConnection, settings: &Settings) -> Result<Resolved, SourceError> {
-    let asked = Instant::now();
+    let (asked, database_url, cancel) = (Instant::now(), database_url(settings)?, Cancel::default());
+    let resolution = Resolution { settings, database_url: &database_url, cancel: &cancel, run_id: None };
     loop {
-        let resolved = run(connection, None, settings.asset_links_path.as_deref(), settings.lease, &[])?;
-        if let Some(resolved) = resolved {
+        if let Some(resolved) = run(connection, &resolution, &[])? {
             return Ok(resolved);
         }
         if asked.elapsed() > LEASE_PATIENCE {
@@ -85,14 +86,14 @@ fn undo(connection: &mut PgConnection, settings: &Settings, id: &str) -> Result<
     let [coin] = &explained[..] else {
         let ids: Vec<&str> = explained.iter().map(|coin| coin.id.as_str()).collect();
         let message = format!("{id}: several sources have this id, say which: {}", ids.join(", "));
-        return Err(SourceError::new(FailureKind::Config, message));
+        return Err(SourceError::new(FailureKind::Usage, message));
     };
     if asset_ruling::end(connection, &coin.source, &coin.crypto_id).map_err(failed)? > 0 {
         return Ok(format!("{}: what was decided by hand is taken back, the evidence decides", coin.id));
     }
     if coin.together_with.is_empty() {
         let message = format!("{}: is linked with no other coin, there is nothing to undo", coin.id);
-        return Err(SourceError::new(FailureKind::Config, message));
+        return Err(SourceError::new(FailureKind::Usage, message));
     }
     for other in &coin.together_with {
         let (other_source, other_id) = other.split_once(':').unwrap_or_default();

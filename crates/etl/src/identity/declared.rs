@@ -8,9 +8,13 @@ use kasparro_core::store::asset_ruling::Ruling;
 
 use super::evidence::Evidence;
 use crate::failure::{FailureKind, SourceError};
+use crate::sources;
 
 /// The file that comes with the program.
 const SHIPPED: &str = include_str!("../../../../data/asset_links.csv");
+
+/// What the first line of a file says, and the order of the fields of every other one.
+const HEADER: &str = "verdict,source,crypto_id,other_source,other_id,note";
 
 /// A source and an id.
 type Id = (String, String);
@@ -42,7 +46,7 @@ impl Declared {
         Ok(declared)
     }
 
-    /// Lines `verdict,source,crypto_id,other_source,other_id,note`.
+    /// The lines below the [`HEADER`].
     fn add_file(&mut self, text: &str, origin: &str) -> Result<(), SourceError> {
         let mut reader = csv::ReaderBuilder::new()
             .comment(Some(b'#'))
@@ -51,11 +55,15 @@ impl Declared {
             .from_reader(text.as_bytes());
         let refused = |line: u64, what: String| {
             let message = format!(
-                "{origin} line {line}: {what}; a line is verdict,source,crypto_id,other_source,other_id,note with a verdict of \
-                 same, never or migrated"
+                "{origin} line {line}: {what}; a line is {HEADER} with a verdict of same, never or migrated"
             );
             SourceError::new(FailureKind::Refused, message)
         };
+        let header = reader.headers().map_err(|error| refused(1, error.to_string()))?;
+        if !header.is_empty() && !is_header(header) {
+            let message = format!("{origin}: the header is missing; put this line in front: {HEADER}");
+            return Err(SourceError::new(FailureKind::Refused, message));
+        }
         for record in reader.records() {
             let record = record.map_err(|error| {
                 refused(error.position().map_or(0, csv::Position::line), error.to_string())
@@ -65,6 +73,10 @@ impl Declared {
             let (one, other) = ((field(1), field(2)), (field(3), field(4)));
             if [&one.0, &one.1, &other.0, &other.1].iter().any(|part| part.is_empty()) || one == other {
                 return Err(refused(line, "two different ids with their sources are needed".to_owned()));
+            }
+            if let Some(unknown) = [&one.0, &other.0].into_iter().find(|name| sources::find(name).is_none()) {
+                let known = sources::names().join(", ");
+                return Err(refused(line, format!("{unknown:?} is no source, there are {known}")));
             }
             match field(0).as_str() {
                 "same" => self.put(one, other, true),
@@ -122,6 +134,12 @@ impl Declared {
     }
 }
 
+/// Whether it has the names of the fields that count: the note is for people.
+fn is_header(record: &csv::StringRecord) -> bool {
+    let mut wanted = HEADER.split(',').take(5).enumerate();
+    wanted.all(|(at, name)| record.get(at).is_some_and(|field| field.eq_ignore_ascii_case(name)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,29 +150,40 @@ mod tests {
         assert!(declared.pairs.len() > 20 && !declared.migrations.is_empty());
     }
 
+    fn add(lines: &str) -> Result<Declared, SourceError> {
+        let mut declared = Declared::default();
+        declared.add_file(&format!("{HEADER}\n{lines}\n"), "mine.csv").map(|()| declared)
+    }
+
     #[test]
     fn the_later_word_counts() {
-        let mut declared = Declared::default();
-        declared
-            .add_file(
-                "verdict,source,crypto_id,other_source,other_id,note\nsame,a,x,b,y,\nnever,b,y,a,x,\n",
-                "f",
-            )
-            .unwrap();
+        let declared = add("same,coinpaprika,x,csv,y,\nnever,csv,y,coinpaprika,x,").unwrap();
         assert_eq!(declared.pairs.values().collect::<Vec<_>>(), [&false]);
     }
 
     #[test]
     fn a_bad_line_is_named() {
         for (line, what) in [
-            ("maybe,a,x,b,y", "no verdict"),
-            ("same,a,x,b,", "two different ids"),
-            ("same,a,x,a,x", "two different ids"),
-            ("migrated,a,x,b,y", "within its source"),
+            ("maybe,coinpaprika,x,csv,y", "no verdict"),
+            ("same,coinpaprika,x,csv,", "two different ids"),
+            ("same,csv,x,csv,x", "two different ids"),
+            ("migrated,coinpaprika,x,csv,y", "within its source"),
+            ("same,csv,x,coinpaprka,y", "\"coinpaprka\" is no source, there are coinpaprika, coingecko, csv"),
         ] {
-            let text = format!("verdict,source,crypto_id,other_source,other_id,note\n{line}\n");
-            let error = Declared::default().add_file(&text, "mine.csv").unwrap_err();
+            let error = add(line).unwrap_err();
             assert!(error.message.contains("mine.csv line 2") && error.message.contains(what), "{error}");
         }
+    }
+
+    #[test]
+    fn a_file_without_a_header_does_not_lose_its_first_line() {
+        let read = |text: &str| Declared::default().add_file(text, "mine.csv");
+        let line = "same,coinpaprika,x,csv,y,\n";
+        let error = read(&format!("# mine\n{line}{line}")).unwrap_err().message;
+        assert_eq!(error, format!("mine.csv: the header is missing; put this line in front: {HEADER}"));
+        for header in [HEADER, "Verdict, source, crypto_id, other_source, other_id"] {
+            assert!(read(&format!("\u{feff}{header}\n{line}")).is_ok(), "{header}");
+        }
+        assert!(read("").is_ok() && read("# nothing yet\n").is_ok());
     }
 }

@@ -58,7 +58,7 @@ const MOST: usize = 25;
 /// Explains the coins of an id, which may have its source in front (`coinpaprika:btc-bitcoin`), or be the slug of an asset.
 ///
 /// # Errors
-/// Missing when there is none.
+/// Usage when there is none.
 pub(crate) fn explain(
     connection: &mut PgConnection,
     links_path: Option<&Path>,
@@ -80,7 +80,7 @@ pub(crate) fn explain(
     }
     if found.is_empty() {
         let message = format!("{id}: no source has a coin of this id, and no asset is called so");
-        return Err(SourceError::new(FailureKind::Missing, message));
+        return Err(SourceError::new(FailureKind::Usage, message));
     }
     found.into_iter().map(|at| one(connection, &evidence, at).map_err(failed)).collect()
 }

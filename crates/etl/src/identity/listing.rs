@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::{Connection, PgConnection};
+use diesel::{Connection, PgConnection, QueryResult};
 use kasparro_core::secret::Secret;
 use kasparro_core::store::contract::{self, Listed};
 use kasparro_core::store::raw::{self, NewBody, Packed};
@@ -14,7 +14,7 @@ use kasparro_core::store::{checkpoint, lease, source};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::database;
+use crate::database::{self, Attempts};
 use crate::failure::{FailureKind, SourceError};
 use crate::http::{Answer, Book, Client, Tape, Taping};
 use crate::settings::Settings;
@@ -66,7 +66,8 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// How long a listing that failed is left alone.
+/// How long a listing that failed is left alone for each call that it made, and at least: one that fails for ever does not
+/// use up the calls that are for the prices.
 const PAUSE: TimeDelta = TimeDelta::hours(1);
 
 /// What all listings of a run share.
@@ -88,9 +89,8 @@ impl Reading<'_> {
                     return None;
                 }
                 log::warn!("{}: {error}; the prices are not touched by this", listing.name);
-                let again = error.not_before.unwrap_or_else(|| self.clock.now() + PAUSE);
-                if let Err(error) = checkpoint::set_not_before(connection, listing.name, again) {
-                    log::warn!("{}: {}", listing.name, database::failure(&error).message);
+                if let Some(again) = error.not_before {
+                    self.remember(connection, listing, again);
                 }
                 let failure = Some(error.message);
                 Some(Outcome { name: listing.name, ids: 0, new_addresses: 0, ended_addresses: 0, failure })
@@ -103,31 +103,65 @@ impl Reading<'_> {
         connection: &mut PgConnection,
         listing: &Listing,
     ) -> Result<Option<Outcome>, SourceError> {
-        let failed = |error| database::failure(&error);
-        let key = source::register_as(connection, listing.name, LISTING).map_err(failed)?;
-        if !self.is_due(connection, listing)? {
-            return Ok(None);
-        }
-        let ttl = self.settings.lease;
-        let taken = lease::acquire(connection, listing.name, &crate::run::owner(), self.run_id, ttl);
-        let Some(epoch) = taken.map_err(failed)? else { return Ok(None) };
+        let taken = self.attempts(listing).run(connection, |connection| self.take(connection, listing))?;
+        let Some((source_id, epoch)) = taken else { return Ok(None) };
         let written = self.client(listing).and_then(|client| {
-            let heard = (listing.read)(self.settings, &client)?;
-            self.write(connection, listing, key.source_id, epoch, &heard)
+            let written = (listing.read)(self.settings, &client)
+                .and_then(|heard| self.write(connection, listing, source_id, epoch, &heard));
+            written.map_err(|error| self.to_be_left_alone(error, client.calls()))
         });
-        lease::release(connection, listing.name, epoch).map_err(failed)?;
+        self.attempts(listing)
+            .run(connection, |connection| lease::release(connection, listing.name, epoch))?;
         written.map(Some)
     }
 
+    /// A failure, with the time before which the listing is not read again. That of a recording says nothing about now.
+    fn to_be_left_alone(&self, error: SourceError, calls: u32) -> SourceError {
+        let Some(every) = self.settings.listings_every.filter(|_| !self.is_replay()) else { return error };
+        let pause = PAUSE * i32::try_from(calls.max(1)).unwrap_or(i32::MAX);
+        let own = self.clock.now() + pause.min(every);
+        SourceError { not_before: Some(error.not_before.map_or(own, |wish| wish.max(own))), ..error }
+    }
+
+    fn remember(&self, connection: &mut PgConnection, listing: &Listing, again: DateTime<Utc>) {
+        let kept = self
+            .attempts(listing)
+            .run(connection, |connection| checkpoint::set_not_before(connection, listing.name, again));
+        if let Err(error) = kept {
+            log::warn!("{}: {error}", listing.name);
+        }
+    }
+
+    fn is_replay(&self) -> bool {
+        matches!(self.settings.taping, Some(Taping::Replay(_)))
+    }
+
+    /// Of one transaction.
+    fn attempts<'a>(&'a self, listing: &'a Listing) -> Attempts<'a> {
+        let what = "the listing is written";
+        Attempts::new(listing.name, what, self.database_url, self.settings.database_wait, self.cancel)
+    }
+
+    /// Its key and the epoch of its lease; `None` when it is not due, or somebody else is at it.
+    fn take(&self, connection: &mut PgConnection, listing: &Listing) -> QueryResult<Option<(i16, i64)>> {
+        let key = source::register_as(connection, listing.name, LISTING)?;
+        if !self.is_due(connection, listing)? {
+            return Ok(None);
+        }
+        let (owner, ttl) = (crate::run::owner(), self.settings.lease);
+        let taken = lease::acquire(connection, listing.name, &owner, self.run_id, ttl);
+        let taken = if taken.as_ref().is_err_and(database::is_lock_timeout) { None } else { taken? };
+        Ok(taken.map(|epoch| (key.source_id, epoch)))
+    }
+
     /// Whether it is old enough, and neither it nor the vendor wants to be left alone.
-    fn is_due(&self, connection: &mut PgConnection, listing: &Listing) -> Result<bool, SourceError> {
+    fn is_due(&self, connection: &mut PgConnection, listing: &Listing) -> QueryResult<bool> {
         if let Some(Taping::Replay(folder)) = &self.settings.taping {
             return Ok(folder.join(listing.name).is_dir());
         }
         let Some(every) = self.settings.listings_every else { return Ok(false) };
-        let failed = |error| database::failure(&error);
-        let point = checkpoint::find(connection, listing.name).map_err(failed)?;
-        let vendor = checkpoint::find(connection, listing.of).map_err(failed)?;
+        let point = checkpoint::find(connection, listing.name)?;
+        let vendor = checkpoint::find(connection, listing.of)?;
         let now = self.clock.now();
         let is_wished = |point: &Option<checkpoint::Checkpoint>| {
             point.as_ref().and_then(|point| point.not_before).is_some_and(|time: DateTime<Utc>| time > now)
@@ -158,30 +192,10 @@ impl Reading<'_> {
         epoch: i64,
         heard: &Heard,
     ) -> Result<Outcome, SourceError> {
-        let written = connection.transaction(|connection| {
-            if !lease::fence(connection, listing.name, epoch)? {
-                return Ok(None);
-            }
-            let mut raw_records = 0;
-            for (answer, records) in &heard.bodies {
-                raw_records += keep(connection, listing.name, answer, *records)?;
-            }
-            let market = source::register(connection, listing.of)?;
-            let changed = contract::replace(connection, market.source_id, &heard.listed)?;
-            let added = Added { raw_records, ..Added::default() };
-            let number = source::count_batch(connection, source_id, added)?;
-            let cursor = serde_json::json!({ "ids": heard.listed.len(), "calls": heard.bodies.len() });
-            let advance = checkpoint::Advance {
-                source: listing.name,
-                last_processed_id: None,
-                newest: None,
-                cursor: &cursor,
-                batch_number: number,
-            };
-            checkpoint::advance(connection, &advance)?;
-            Ok(Some(changed))
-        });
-        match written.map_err(|error: diesel::result::Error| database::failure(&error))? {
+        let written = self.attempts(listing).run(connection, |connection| {
+            connection.transaction(|connection| put(connection, listing, source_id, epoch, heard))
+        })?;
+        match written {
             Some(changed) => Ok(Outcome {
                 name: listing.name,
                 ids: heard.listed.len(),
@@ -194,13 +208,39 @@ impl Reading<'_> {
     }
 }
 
-/// Keeps a body; returns how many records are kept that were not before.
-fn keep(
+/// Writes all of a listing; `None` when the lease is somebody else's by now.
+fn put(
     connection: &mut PgConnection,
-    name: &str,
-    answer: &Answer,
-    records: usize,
-) -> diesel::QueryResult<i64> {
+    listing: &Listing,
+    source_id: i16,
+    epoch: i64,
+    heard: &Heard,
+) -> QueryResult<Option<contract::Changed>> {
+    if !lease::fence(connection, listing.name, epoch)? {
+        return Ok(None);
+    }
+    let mut raw_records = 0;
+    for (answer, records) in &heard.bodies {
+        raw_records += keep(connection, listing.name, answer, *records)?;
+    }
+    let market = source::register(connection, listing.of)?;
+    let changed = contract::replace(connection, market.source_id, &heard.listed)?;
+    let added = Added { raw_records, ..Added::default() };
+    let number = source::count_batch(connection, source_id, added)?;
+    let cursor = serde_json::json!({ "ids": heard.listed.len(), "calls": heard.bodies.len() });
+    let advance = checkpoint::Advance {
+        source: listing.name,
+        last_processed_id: None,
+        newest: None,
+        cursor: &cursor,
+        batch_number: number,
+    };
+    checkpoint::advance(connection, &advance)?;
+    Ok(Some(changed))
+}
+
+/// Keeps a body; returns how many records are kept that were not before.
+fn keep(connection: &mut PgConnection, name: &str, answer: &Answer, records: usize) -> QueryResult<i64> {
     let sha256: [u8; 32] = Sha256::digest(&answer.body).into();
     let body = NewBody {
         source: name,

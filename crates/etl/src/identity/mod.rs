@@ -19,17 +19,19 @@ mod write;
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::time::Duration;
 
 use compact_str::CompactString;
 use diesel::{Connection, PgConnection, QueryResult};
+use kasparro_core::secret::Secret;
 use kasparro_core::store::source::{Added, IDENTITY};
 use kasparro_core::store::{asset_ruling, checkpoint, coin_state, identity, lease, source};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::database;
+use crate::database::{self, Attempts};
 use crate::failure::{FailureKind, SourceError};
+use crate::settings::Settings;
+use crate::signal::Cancel;
 pub(crate) use chain::{address as normalised_address, of_coinpaprika as chain_of_coinpaprika};
 pub(crate) use command::{resolve, sentence};
 use declared::Declared;
@@ -73,29 +75,46 @@ pub(crate) fn check_links(path: Option<&Path>) -> Result<(), SourceError> {
     Declared::read(path).map(drop)
 }
 
+/// Who resolves, and how.
+pub(crate) struct Resolution<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) database_url: &'a Secret,
+    pub(crate) cancel: &'a Cancel,
+    /// `None` outside of a run.
+    pub(crate) run_id: Option<i64>,
+}
+
+impl Resolution<'_> {
+    fn attempts(&self) -> Attempts<'_> {
+        let what = "which coins are one is decided";
+        Attempts::new(NAME, what, self.database_url, self.settings.database_wait, self.cancel)
+    }
+}
+
 /// Resolves, unless nothing has changed since the last time. `None` when another process is at it.
 ///
 /// # Errors
 /// What the database says, and Refused for a declared file that cannot be understood.
 pub(crate) fn run(
     connection: &mut PgConnection,
-    run_id: Option<i64>,
-    links_path: Option<&Path>,
-    ttl: Duration,
+    resolution: &Resolution<'_>,
     priced: &[Priced],
 ) -> Result<Option<Resolved>, SourceError> {
-    let declared = Declared::read(links_path)?;
-    let failed = |error| database::failure(&error);
-    let key = source::register_as(connection, NAME, IDENTITY).map_err(failed)?;
-    let taken = lease::acquire(connection, NAME, &crate::run::owner(), run_id, ttl);
-    if taken.as_ref().is_err_and(database::is_lock_timeout) {
-        return Ok(None);
-    }
-    let Some(epoch) = taken.map_err(failed)? else { return Ok(None) };
-    let resolved = connection
-        .transaction(|connection| in_transaction(connection, key.source_id, epoch, declared, priced));
-    lease::release(connection, NAME, epoch).map_err(failed)?;
-    match resolved.map_err(failed)? {
+    let declared = Declared::read(resolution.settings.asset_links_path.as_deref())?;
+    let (owner, ttl) = (crate::run::owner(), resolution.settings.lease);
+    let taken = resolution.attempts().run(connection, |connection| {
+        let key = source::register_as(connection, NAME, IDENTITY)?;
+        let taken = lease::acquire(connection, NAME, &owner, resolution.run_id, ttl);
+        let taken = if taken.as_ref().is_err_and(database::is_lock_timeout) { None } else { taken? };
+        Ok(taken.map(|epoch| (key.source_id, epoch)))
+    })?;
+    let Some((source_id, epoch)) = taken else { return Ok(None) };
+    let resolved = resolution.attempts().run(connection, |connection| {
+        connection
+            .transaction(|connection| in_transaction(connection, source_id, epoch, declared.clone(), priced))
+    });
+    resolution.attempts().run(connection, |connection| lease::release(connection, NAME, epoch))?;
+    match resolved? {
         Some(resolved) => Ok(Some(resolved)),
         None => {
             Err(SourceError::new(FailureKind::Temporary, "another process has taken the resolution over"))

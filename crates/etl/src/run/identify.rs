@@ -1,13 +1,10 @@
 //! What a run does when its sources are loaded: reads the listings that are due, and resolves which coins are one.
 
-use std::time::Duration;
-
 use super::Launch;
 use crate::database;
-use crate::failure::SourceError;
-use crate::identity;
+use crate::failure::{FailureKind, SourceError};
 use crate::identity::listing::{self, Reading};
-use crate::signal::Cancel;
+use crate::identity::{self, Resolution};
 
 impl Launch {
     /// Does both. What was loaded stays loaded, whatever becomes of it.
@@ -18,6 +15,8 @@ impl Launch {
         }
         match self.try_identify(run_id) {
             Ok(resolved) => self.report.resolved = resolved,
+            // The next run decides.
+            Err(error) if error.kind == FailureKind::Cancelled => {}
             Err(error) => {
                 log::error!("{}: {error}", identity::NAME);
                 self.report.unresolved = Some(error);
@@ -26,7 +25,8 @@ impl Launch {
     }
 
     fn try_identify(&mut self, run_id: i64) -> Result<Option<identity::Resolved>, SourceError> {
-        let mut connection = database::connect(&self.database_url, Duration::ZERO, &Cancel::default())?;
+        let mut connection =
+            database::connect(&self.database_url, self.settings.database_wait, &self.cancel)?;
         // Bytes that are kept say nothing new about what the vendors list.
         if self.task.kept.is_none() {
             let reading = Reading {
@@ -43,7 +43,12 @@ impl Launch {
         if self.cancel.is_set() {
             return Ok(None);
         }
-        let links = self.settings.asset_links_path.as_deref();
-        identity::run(&mut connection, Some(run_id), links, self.settings.lease, &self.report.priced())
+        let resolution = Resolution {
+            settings: &self.settings,
+            database_url: &self.database_url,
+            cancel: &self.cancel,
+            run_id: Some(run_id),
+        };
+        identity::run(&mut connection, &resolution, &self.report.priced())
     }
 }

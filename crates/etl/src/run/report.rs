@@ -311,9 +311,11 @@ impl Report {
                     "every source is loaded, which coins are one asset was not decided: {}",
                     sentence(&all)
                 ),
+                failed if self.dry_run => format!("{failed} source(s) failed, the rest: {}", sentence(&all)),
                 failed => format!("{failed} source(s) failed, the rest is loaded: {}", sentence(&all)),
             },
             "skipped" => "another run is at it".to_owned(),
+            "cancelled" if self.dry_run => format!("ended by a signal: {}", sentence(&all)),
             "cancelled" => format!("ended by a signal, what was committed stays: {}", sentence(&all)),
             _ if all.extracted() > 0 => format!("no source was read to its end: {}", sentence(&all)),
             _ => "nothing was loaded".to_owned(),
@@ -376,6 +378,21 @@ mod tests {
         assert!(
             said(report(&[None, Some(FailureKind::Io)])).contains("1 source(s) failed, the rest is loaded")
         );
+    }
+
+    #[test]
+    fn a_rehearsal_does_not_say_that_something_is_loaded() {
+        let kinds = [None, Some(FailureKind::Io)];
+        let dry = Report { dry_run: true, ..report(&kinds) };
+        let words = "1 source(s) failed, the rest: no records";
+        let said = format!("done in 0.0 s: dry run, nothing was written: {words}");
+        assert_eq!(dry.summary(Duration::ZERO), said);
+        assert_eq!(
+            dry.previewing().summary(Duration::ZERO),
+            format!("done in 0.0 s: to be written: {words}")
+        );
+        let cancelled = Report { dry_run: true, signal: Some(2), ..report(&kinds) };
+        assert!(!cancelled.summary(Duration::ZERO).contains("committed"));
     }
 
     #[test]

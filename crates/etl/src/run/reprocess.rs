@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::kept::Selection;
 use super::report::Report;
-use super::{Task, launch, listen, registration};
+use super::{Task, launch, listen};
 use crate::cli::ReprocessArgs;
 use crate::commands::ready;
 use crate::failure::SourceError;
@@ -59,9 +59,6 @@ pub(crate) fn reprocess(mut settings: Settings, arguments: &ReprocessArgs, progr
 
 /// Sets the sources, and says which bytes are meant.
 fn prepare(settings: &mut Settings, arguments: &ReprocessArgs) -> Result<Wanted, SourceError> {
-    if let Some(name) = &arguments.source {
-        registration(name)?;
-    }
     let mut connection = ready(settings)?;
     let failed = |error| database::failure(&error);
     let now = source::database_time(&mut connection).map_err(failed)?;

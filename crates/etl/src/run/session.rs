@@ -16,18 +16,15 @@ use kasparro_core::store::{batch, checkpoint, csv_file, kept as stored, lease, r
 use super::kept::{Kept, Selection, date_records};
 use super::report::Rewritten;
 use super::worker::{Assignment, Drifts, Hold};
-use crate::database;
+use crate::database::{self, Attempts};
 use crate::failure::{FailureKind, SourceError};
-use crate::http::{Book, Client, Tape, Taping, cancelled};
+use crate::http::{Book, Client, Tape, Taping};
 use crate::load::{self, LoadError, Loader, Ready, Written};
 use crate::source::{Extraction, Source};
 use crate::sources::contract::{MISSING, UNKNOWN};
 use crate::sources::{Registration, rename};
 
 type Transactions = <PgConnection as Connection>::TransactionManager;
-
-/// Transactions that are tried again after the connection broke or two transactions met.
-const LOAD_ATTEMPTS: u32 = 5;
 
 /// The loading side: a connection and what has been written over it.
 pub(super) struct Session {
@@ -301,9 +298,9 @@ impl Session {
         assignment: &Assignment,
         mut transaction: impl FnMut(&mut Self) -> Result<T, LoadError>,
     ) -> Result<T, SourceError> {
-        let give_up = Instant::now() + assignment.settings.database_wait;
-        // What a rehearsal has worked out is gone with its connection.
-        let mut attempt = if self.rehearsal { LOAD_ATTEMPTS } else { 1 };
+        let Assignment { name, database_url, settings, cancel, .. } = assignment;
+        let mut attempts =
+            Attempts::new(name, "the batch is written", database_url, settings.database_wait, cancel);
         loop {
             let error = match transaction(self) {
                 Ok(value) => return Ok(value),
@@ -313,20 +310,11 @@ impl Session {
                 Err(LoadError::Source(error)) => return Err(error),
                 Err(LoadError::Database(error)) => error,
             };
-            let failed = database::failure(&error);
-            if !database::is_transient(&error) || attempt >= LOAD_ATTEMPTS || Instant::now() > give_up {
-                return Err(failed);
+            // What a rehearsal has worked out is gone with its connection.
+            if self.rehearsal {
+                return Err(database::failure(&error));
             }
-            log::warn!("{}: {}; the batch is written again", assignment.name, failed.message);
-            if assignment.cancel.wait(Duration::from_millis(50) * attempt * attempt) {
-                return Err(cancelled());
-            }
-            attempt += 1;
-            self.connection = database::connect(
-                &assignment.database_url,
-                give_up.saturating_duration_since(Instant::now()),
-                &assignment.cancel,
-            )?;
+            self.connection = attempts.again(&error)?;
             self.loader.forget();
         }
     }

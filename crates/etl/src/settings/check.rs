@@ -107,10 +107,11 @@ impl Check {
     }
 
     pub(super) fn secret(&mut self, name: &str) -> Option<Secret> {
-        secret::from_env(name).unwrap_or_else(|error| {
+        let secret = secret::from_env(name).unwrap_or_else(|error| {
             self.problems.push(error.to_string());
             None
-        })
+        });
+        secret.filter(|secret| given(Some(secret.expose())).is_some())
     }
 
     /// A key, which is sent as a header.

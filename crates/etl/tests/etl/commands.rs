@@ -208,19 +208,16 @@ fn a_value_that_is_no_text_and_a_key_of_two_lines_are_named() {
 #[test]
 fn a_list_without_a_source_is_refused_and_an_unknown_source_is_told_which_there_are() {
     let world = World::new();
-    for (arguments, words) in [
-        (["run", "--sources", ","], "KASPARRO_SOURCES: \",\" names no source; there are coinpaprika, "),
-        (
-            ["reprocess", "--source", "coinbase"],
-            "\"coinbase\": unknown source; there are coinpaprika, coingecko, csv",
-        ),
-        (
-            ["rejects", "--source", "coinbase"],
-            "\"coinbase\": unknown source; there are coinpaprika, coingecko, csv",
-        ),
+    for (arguments, code, words) in [
+        (["run", "--sources", ","], 78, "KASPARRO_SOURCES: \",\" names no source; there are coinpaprika, "),
+        (["reprocess", "--source", "coinbase"], 64, "possible values: coinpaprika, coingecko, csv"),
+        (["rejects", "--source", "coinbase"], 64, "possible values: coinpaprika, coingecko, csv"),
+        (["rejects", "--code", "negative"], 64, "'negative_number'"),
+        (["resolve", "--explain", "nope"], 64, "nope: no source has a coin of this id"),
+        (["resolve", "--undo", "nope"], 64, "nope: no source has a coin of this id"),
     ] {
         let output = world.etl().arguments(arguments).run();
-        assert_eq!(output.code, 78, "{arguments:?}: {}", output.stderr);
+        assert_eq!(output.code, code, "{arguments:?}: {}", output.stderr);
         assert!(output.stderr.contains(words), "{arguments:?}: {}", output.stderr);
     }
 }

@@ -1,5 +1,6 @@
 //! Which coins are one: the hard cases, through the program, the tables and the listings.
 
+use diesel::connection::SimpleConnection;
 use kasparro_testkit::simulator::{Fault, Response, Route, Universe};
 use serde_json::{Value, json};
 
@@ -166,6 +167,20 @@ fn contracts_link_what_names_do_not_and_never_native_coins() {
 }
 
 #[test]
+fn a_contract_whose_prices_disagree_says_so() {
+    let case = Case::new(
+        &[("abc-alpha", "ABC", "Alpha", 1.0), ("bet-beta", "BET", "Beta", 5.0)],
+        &[("alpha", "abc", "Alpha", 1000.0), ("beta", "bet", "Beta", 5.0)],
+    );
+    case.list(&[("abc-alpha", "0xa1"), ("bet-beta", "0xa2")], &[("alpha", "0xa1"), ("beta", "0xa2")]);
+    case.load_with(&[("LISTINGS_EVERY", "24h")]);
+    assert_eq!(case.linked(), ["abc-alpha+alpha contract", "bet-beta+beta contract"]);
+    let agree = "select c.crypto_id || ' ' || (l.evidence->>'prices_agree') from asset_links l join coins c using (coin_id) \
+                  where l.evidence ? 'prices_agree' order by 1";
+    assert_eq!(texts(&mut case.world.database.connect(), agree), ["abc-alpha false", "bet-beta true"]);
+}
+
+#[test]
 fn a_listing_that_fails_costs_the_prices_nothing() {
     let case = Case::new(&[("abc-alpha", "ABC", "Alpha", 1.0)], &[("alpha", "abc", "Alpha", 1.0)]);
     case.list(&[("abc-alpha", "0xaa01")], &[("alpha", "0xaa01")]);
@@ -173,7 +188,15 @@ fn a_listing_that_fails_costs_the_prices_nothing() {
     case.world.simulator.serve(Route::CoinpaprikaPlatforms, Response::json("{\"error\":\"no\"}"));
     case.load_with(&[("LISTINGS_EVERY", "24h")]);
     assert_eq!(case.linked(), ["abc-alpha+alpha name"]);
-    assert_eq!(number(&mut case.world.database.connect(), "select count(*) from coin_contracts"), 0);
+    let connection = &mut case.world.database.connect();
+    assert_eq!(number(connection, "select count(*) from coin_contracts"), 0);
+    // One that fails for ever makes a call an hour at the most.
+    let pauses = "select source || ' ' || round(extract(epoch from not_before - now()) / 3600) \
+                    from etl_checkpoints where not_before is not null order by 1";
+    assert_eq!(texts(connection, pauses), ["coingecko_list 1", "coinpaprika_contracts 2"]);
+    connection.batch_execute("update etl_checkpoints set not_before = null").unwrap();
+    case.load_with(&[("LISTINGS_EVERY", "1h")]);
+    assert_eq!(texts(connection, pauses), ["coingecko_list 1", "coinpaprika_contracts 1"]);
 }
 
 #[test]
@@ -241,6 +264,8 @@ fn a_wrong_declaration_is_corrected_and_a_link_undone() {
     assert!(case.resolve(&["--explain", "coinpaprika:abc-alpha"]).contains("declared another"));
     case.resolve(&["--undo", "abc-alpha"]);
     assert_eq!(case.linked(), ["abc-alpha+alpha name"]);
+    let alone = case.world.etl().arguments(["resolve", "--undo", "other"]).run();
+    assert_eq!(alone.code, 64, "{}", alone.stderr);
     let dead = "select count(*) from asset_links where ended_at is not null";
     assert!(number(&mut case.world.database.connect(), dead) > 0, "ended links are kept");
 }

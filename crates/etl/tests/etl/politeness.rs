@@ -1,5 +1,7 @@
 //! How often the sources are asked.
 
+use std::time::{Duration, Instant};
+
 use diesel::connection::SimpleConnection;
 use kasparro_testkit::simulator::{Fault, Route, Universe};
 
@@ -59,6 +61,45 @@ fn calls_that_failed_and_those_of_a_dry_run_count_and_those_to_a_mirror_do_not()
     {
         assert!(check.contains(words), "{words}: {check}");
     }
+}
+
+#[test]
+fn a_redirect_that_is_followed_is_a_call() {
+    let world = World::new();
+    let run = |quota: &str| {
+        world.simulator.clear_faults();
+        world.simulator.fault(Route::CoinpaprikaTickers, Fault::redirect_to_self()).times(2);
+        world
+            .etl()
+            .variable("COINPAPRIKA_MONTHLY_CALLS", quota)
+            .arguments(["run", "--sources", "coinpaprika"])
+            .run()
+    };
+    let output = run("2");
+    assert_eq!(output.code, 69, "{}", output.stderr);
+    assert!(output.stderr.contains("used up"), "{}", output.stderr);
+    assert_eq!(world.simulator.requests_to(Route::CoinpaprikaTickers).len(), 2);
+    assert_eq!(run("5").code, 0);
+    assert_eq!(number(&mut world.database.connect(), "select sum(calls) from source_calls"), 5);
+    check_invariants(&mut world.database.connect());
+}
+
+#[test]
+fn a_deadline_holds_also_for_the_wait_for_the_rate_limit() {
+    let world = World::new();
+    world.simulator.fault(Route::CoinpaprikaTickers, Fault::status(500)).always();
+    for (flag, words) in [
+        ("--source-deadline", "the source took longer than 3 s (ETL_SOURCE_DEADLINE_SECONDS)"),
+        ("--request-deadline", "the request took longer than 3 s (ETL_REQUEST_DEADLINE_SECONDS)"),
+    ] {
+        let began = Instant::now();
+        let output =
+            world.etl().arguments(["run", "--sources", "coinpaprika", "--rate-limit", "2", flag, "3"]).run();
+        assert_eq!(output.code, 69, "{flag}: {}", output.stderr);
+        assert!(output.stderr.contains(words), "{flag}: {}", output.stderr);
+        assert!(began.elapsed() < Duration::from_secs(30), "{flag}: {:?}", began.elapsed());
+    }
+    assert_eq!(world.simulator.requests_to(Route::CoinpaprikaTickers).len(), 4);
 }
 
 #[test]

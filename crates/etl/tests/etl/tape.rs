@@ -52,6 +52,30 @@ fn a_recording_played_into_another_database_leaves_the_same_tables() {
 }
 
 #[test]
+fn a_recorded_refusal_ends_the_replay_as_it_ended_the_run_and_locks_nobody_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::new();
+    world.simulator.fault(Route::CoinpaprikaTickers, Fault::status(429).retry_after_secs(9000)).always();
+    world.simulator.fault(Route::CoingeckoList, Fault::status(404)).always();
+    let record = world.etl().variable("LISTINGS_EVERY", "24h").arguments(["run", "--record"]);
+    assert_eq!(record.arguments([folder.path()]).run().code, 69);
+    world.simulator.clear_faults();
+
+    let database = TestDatabase::new();
+    let replay = etl(database.url()).variable("LISTINGS_EVERY", "24h").arguments(["run", "--replay"]);
+    let output = replay.arguments([folder.path()]).run();
+    assert_eq!(output.code, 69, "{}", output.stderr);
+    for words in ["status 429", "coingecko_list failed"] {
+        assert!((output.stderr.clone() + &output.stdout).contains(words), "{words}: {}", output.stderr);
+    }
+    let wishes = "select count(*) from etl_checkpoints where not_before is not null";
+    assert_eq!(number(&mut database.connect(), wishes), 0);
+    let output = world.etl_at(database.url()).arguments(["run", "--sources", "coinpaprika"]).run();
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    check_invariants(&mut database.connect());
+}
+
+#[test]
 fn a_recording_that_ends_early_or_is_not_there_is_said_to() {
     let folder = tempfile::tempdir().unwrap();
     let world = World::with(Universe::new(5).coins(300));

@@ -94,17 +94,21 @@ fn a_redirect_within_the_host_is_followed() {
 
 #[test]
 fn a_source_that_wants_to_be_left_alone_for_long_is_not_called_by_the_next_run() {
-    let world = World::new();
-    world.simulator.fault(Route::CoingeckoMarkets, Fault::status(429).retry_after_secs(86_400)).once();
-    let output = world.etl().run();
-    assert_eq!(output.code, 69, "{}", output.stderr);
-    assert_eq!(world.tally("coingecko").failure_kind.as_deref(), Some("rate_limited"));
-    assert!(world.tally("coinpaprika").loaded > 0);
+    for (status, kind) in [(429, "rate_limited"), (503, "unavailable")] {
+        let world = World::new();
+        let fault = Fault::status(status).retry_after_secs(86_400);
+        world.simulator.fault(Route::CoingeckoMarkets, fault).once();
+        let output = world.etl().run();
+        assert_eq!(output.code, 69, "{}", output.stderr);
+        assert_eq!(world.tally("coingecko").failure_kind.as_deref(), Some(kind));
+        assert!(world.tally("coinpaprika").loaded > 0);
 
-    let output = world.etl().run();
-    assert_eq!(output.code, 69, "{}", output.stderr);
-    assert_eq!(world.simulator.requests_to(Route::CoingeckoMarkets).len(), 1, "the second run did not ask");
-    check_invariants(&mut world.database.connect());
+        let output = world.etl().run();
+        assert_eq!(output.code, 69, "{}", output.stderr);
+        let asked = world.simulator.requests_to(Route::CoingeckoMarkets).len();
+        assert_eq!(asked, 1, "{status}: the second run did not ask");
+        check_invariants(&mut world.database.connect());
+    }
 }
 
 #[test]
@@ -333,4 +337,16 @@ fn a_page_without_readable_ids_is_not_the_end() {
     let kept = "select count(*) from raw_api_data where source = 'coingecko'";
     assert_eq!(number(&mut world.database.connect(), kept), 4, "three pages, and the one that is none");
     check_invariants(&mut world.database.connect());
+}
+
+#[test]
+fn a_key_of_blanks_is_none() {
+    let world = World::new();
+    let output = world.etl().variable("COINGECKO_API_KEY", "  ").variable("COINPAPRIKA_API_KEY", " ").run();
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    for (route, header) in
+        [(Route::CoingeckoMarkets, "x-cg-demo-api-key"), (Route::CoinpaprikaTickers, "authorization")]
+    {
+        assert_eq!(world.simulator.requests_to(route)[0].header(header), None, "{header}");
+    }
 }

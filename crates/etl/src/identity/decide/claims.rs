@@ -48,6 +48,7 @@ impl Work<'_> {
         let (chain, address) = shared.split_once(' ')?;
         let evidence = json!({
             "with": self.evidence.shown(with), "rule": "contract", "chain": chain, "address": address, "name_agrees": agrees,
+            "prices_agree": self.prices_agree(at, with),
         })
         .to_string();
         Some(Edge {
@@ -239,10 +240,19 @@ impl Work<'_> {
             "rule": rule,
             "symbols": [&mine.symbol, &theirs.symbol],
             "names": [&mine.name, &theirs.name],
-            "prices_agree": self.evidence.prices(at, with) == Prices::Agree,
+            "prices_agree": self.prices_agree(at, with),
         })
         .to_string();
         Some(Edge { with, method: Method::Name, confidence, evidence })
+    }
+
+    /// As evidence: null where the prices say nothing.
+    fn prices_agree(&self, at: usize, with: usize) -> Option<bool> {
+        match self.evidence.prices(at, with) {
+            Prices::Agree => Some(true),
+            Prices::Disagree => Some(false),
+            Prices::Silent => None,
+        }
     }
 
     /// A link that was right stays when a name or a listing changes, until something speaks against it. What was

@@ -11,6 +11,7 @@ use kasparro_testkit::process::{Output, Signal};
 use kasparro_testkit::proxy::{Direction, PostgresProxy, Toxic};
 use kasparro_testkit::simulator::{Fault, Route};
 
+use crate::identity::Case;
 use crate::support::{World, check_invariants, contents, etl, number, texts};
 
 const LONG: Duration = Duration::from_secs(120);
@@ -100,14 +101,36 @@ fn d3_a_session_that_is_ended_in_the_middle_of_a_batch_writes_it_again() {
         relay.hold_text(words);
         world.simulator.release();
         assert!(relay.wait_held(LONG), "{words}");
-        let ended = number(
-            &mut world.database.connect(),
-            "select count(*) filter (where pg_terminate_backend(pid)) from pg_stat_activity \
-              where datname = current_database() and application_name = 'kasparro-etl'",
-        );
-        assert!(ended > 1, "{words}");
+        assert!(end_sessions(&world.database) > 1, "{words}");
         relay.release();
         assert_loaded_once(&world, &run.wait(LONG));
+    }
+}
+
+/// Ends every session of the program; returns how many there were.
+fn end_sessions(database: &TestDatabase) -> i64 {
+    number(
+        &mut database.connect(),
+        "select count(*) filter (where pg_terminate_backend(pid)) from pg_stat_activity \
+          where datname = current_database() and application_name = 'kasparro-etl'",
+    )
+}
+
+#[test]
+fn d3_sessions_that_are_ended_behind_the_load_cost_neither_listings_nor_assets() {
+    for words in ["insert into coin_contracts", "insert into coin_states", "COPY \"asset_links\""] {
+        let case = Case::new(&[("abc-alpha", "ABC", "Alpha", 1.0)], &[("alpha", "u", "Uno", 1.0)]);
+        case.list(&[("abc-alpha", "0xa1")], &[("alpha", "0xa1")]);
+        let relay = PostgresProxy::start(case.world.database.url()).unwrap();
+        relay.hold_text(words);
+        let run = case.world.etl_at(&relay.url()).variable("LISTINGS_EVERY", "24h").spawn();
+        assert!(relay.wait_held(LONG), "{words}");
+        assert!(end_sessions(&case.world.database) > 0, "{words}");
+        relay.release();
+        let output = run.wait(LONG);
+        assert_eq!(output.code, 0, "{words}: {}{}", output.stdout, output.stderr);
+        assert_eq!(case.linked(), ["abc-alpha+alpha contract"], "{words}");
+        check_invariants(&mut case.world.database.connect());
     }
 }
 

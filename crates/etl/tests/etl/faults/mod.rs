@@ -184,6 +184,7 @@ const MAP: &[(&str, &str, &[&str])] = &[
         &[
             "d3_a_session_that_is_ended_in_the_middle_of_a_batch_writes_it_again",
             "d3_a_server_that_crashes_in_the_middle_of_a_batch_is_waited_for",
+            "d3_sessions_that_are_ended_behind_the_load_cost_neither_listings_nor_assets",
         ],
     ),
     (
