@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use actix_web::rt::System;
 use clap::{Parser, Subcommand};
 use kasparro_api::healthcheck;
+use kasparro_core::env_file::EnvFileError;
 
 use crate::log_sink::LogSink;
 use crate::logging;
@@ -80,8 +81,11 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Does what is asked for.
-pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+/// Does what is asked for. What came of a file `.env` is for those who need settings.
+pub(crate) fn run(arguments: &Arguments, env_file: Result<(), EnvFileError>) -> Result<(), Failure> {
+    if !matches!(arguments.command, Some(Command::Openapi)) {
+        env_file.map_err(|error| Failure::Configuration(error.to_string()))?;
+    }
     let options = &arguments.options;
     match &arguments.command {
         None | Some(Command::Serve) => serve(&checked(options)?),

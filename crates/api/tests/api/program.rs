@@ -63,6 +63,32 @@ fn settings_are_checked_before_anything_is_served() {
     assert!(code == 0 && said.contains("DATABASE_URL") && !said.contains("canary"), "{said}");
 }
 
+/// Half of a file may leave out the keys and the rate limit.
+#[test]
+fn a_file_of_settings_is_taken_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let program = Program::new(BINARY).folder(folder.path()).arguments(arguments).secret("canary");
+        program.variable("DATABASE_URL", NOWHERE.replace("canary", "some")).run()
+    };
+    for (text, words) in [
+        ("PORT=0\nAPI_KEYS=alice canary-key-of-alice\n", ".env: line 2 is not of the form NAME=value"),
+        ("PORT=0\n\nAPI_KEYS='alice canary-key-of-alice\0'\n", ".env: line 3 has a NUL byte"),
+    ] {
+        std::fs::write(folder.path().join(".env"), text).unwrap();
+        for arguments in [&["--port", "0"][..], &["serve", "--port", "0"], &["check"], &["healthcheck"]] {
+            let output = run(arguments);
+            assert!(output.code == 78 && output.stderr.contains(words), "{arguments:?}: {output:?}");
+            assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+        }
+        for arguments in ["openapi", "--help", "--version"] {
+            assert_eq!(run(&[arguments]).code, 0, "{arguments}");
+        }
+    }
+    std::fs::write(folder.path().join(".env"), "\u{feff}API_KEYS='alice canary-key-of-alice'\n").unwrap();
+    assert!(run(&["check"]).stdout.contains("keys               1, required\n"));
+}
+
 #[test]
 fn every_wrong_setting_is_listed_at_once() {
     let wrong = [
