@@ -51,10 +51,19 @@ fn settings_are_checked_before_anything_is_served() {
         said.contains("DATABASE_URL and DATABASE_URL_FILE are both set") && !said.contains("canary"),
         "{said}"
     );
-    for address in ["mysql://u:canary@h/d", "canary", "postgresql://u:canary@h:99999/d"] {
-        let (code, said) = run(&["--port", "0"], &[("DATABASE_URL", address)]);
-        assert!(code == 78 && said.contains("DATABASE_URL cannot be used"), "{said}");
-        assert!(!said.contains("canary"), "{said}");
+    for address in [
+        "mysql://u:canary@h/d",
+        "canary",
+        "postgresql://u:canary@h:99999/d",
+        "postgresql://u:canary@h/d?sslmode=canary",
+        "postgresql://u:canary@h/d?canary=1",
+        "host=h password=canary connect_timeout=canary",
+    ] {
+        for command in [&["--port", "0"][..], &["check"]] {
+            let (code, said) = run(command, &[("DATABASE_URL", address)]);
+            assert!(code == 78 && said.contains("DATABASE_URL cannot be used"), "{said}");
+            assert!(!said.contains("canary"), "{said}");
+        }
     }
     for wrong in [&["--nothing"][..], &["nothing"], &["--port"]] {
         assert_eq!(run(wrong, &[]).0, 64, "{wrong:?}");
