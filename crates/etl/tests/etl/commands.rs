@@ -231,6 +231,7 @@ fn a_secret_may_come_from_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("url");
     std::fs::write(&file, format!("{}\n", world.database.url())).unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let check = |mode| {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
         world.etl_at("").variable("DATABASE_URL_FILE", &file).arguments(["check"]).run()
