@@ -107,7 +107,8 @@ bench-history: build ## a day of one coin among 10,000,000 observations (takes 4
 	@$(TARGET)/release/kasparro-bench --part history $(ARGS)
 
 .PHONY: up down logs
-up: docker/secrets/database_url ## build and start everything in containers, loading hourly
+up: ## build and start everything in containers, loading hourly
+	@docker/make-secrets.sh
 	$(COMPOSE) up --detach --build
 	@echo "serving http://localhost:$${PORT:-8000}/ (documentation: /docs); make logs, make down"
 
@@ -116,9 +117,6 @@ down: ## stop the containers; their data stays
 
 logs: ## follow the logs of the containers
 	$(COMPOSE) logs --follow --tail 100
-
-docker/secrets/database_url:
-	@docker/make-secrets.sh
 
 .PHONY: clean
 clean: $(if $(wildcard .local/postgres),$(LOCALPG)) ## remove what was built and the private Postgres with its data
