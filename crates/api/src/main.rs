@@ -1,6 +1,7 @@
 //! `kasparro-api`: serves the data over REST.
 
 mod cli;
+mod listen;
 mod log_sink;
 mod logging;
 mod serve;

@@ -15,6 +15,7 @@ use kasparro_api::{DEFAULT_HOST, DEFAULT_METRICS_HOST, DEFAULT_METRICS_PORT, DEF
 use kasparro_core::db;
 use kasparro_core::secret::{self, Secret, SecretError};
 
+use crate::listen::{Address, authority, bare};
 use crate::logging::Format;
 
 /// Longest list of keys, in bytes: some ten thousand.
@@ -134,10 +135,9 @@ impl Options {
     pub(crate) fn probe_address(&self) -> String {
         let host = given(self.host.as_deref()).unwrap_or(DEFAULT_HOST);
         let port = given(self.port.as_deref()).and_then(|port| port.parse().ok()).unwrap_or(DEFAULT_PORT);
-        match host {
+        match bare(host) {
             "0.0.0.0" | "::" => format!("127.0.0.1:{port}"),
-            host if host.contains(':') => format!("[{host}]:{port}"),
-            host => format!("{host}:{port}"),
+            host => authority(host, port),
         }
     }
 }
@@ -160,7 +160,7 @@ impl Settings {
         let log_format =
             check.parsed("LOG_FORMAT", options.log_format.as_deref(), "text or json").unwrap_or_default();
         let public = Address {
-            host: given(options.host.as_deref()).unwrap_or(DEFAULT_HOST).to_owned(),
+            host: bare(given(options.host.as_deref()).unwrap_or(DEFAULT_HOST)).to_owned(),
             port: check.number("PORT", options.port.as_deref(), DEFAULT_PORT, 0..=u16::MAX),
             is_given: true,
         };
@@ -215,12 +215,6 @@ impl Settings {
             ("hsts", config.hsts_secs.map_or_else(|| "off".to_owned(), |secs| format!("{secs} s"))),
             ("log format", format!("{:?}", self.log_format).to_lowercase()),
         ]
-    }
-}
-
-impl Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
     }
 }
 
@@ -323,7 +317,7 @@ impl Check {
             return None;
         }
         Some(Address {
-            host: given(options.metrics_host.as_deref()).unwrap_or(DEFAULT_METRICS_HOST).to_owned(),
+            host: bare(given(options.metrics_host.as_deref()).unwrap_or(DEFAULT_METRICS_HOST)).to_owned(),
             port: self.number("METRICS_PORT", port, DEFAULT_METRICS_PORT, 0..=u16::MAX),
             is_given: given(port).is_some(),
         })
