@@ -1,7 +1,8 @@
 //! Serving until a signal comes: the listeners before anything else, and an end that loses no request.
 
-use std::io;
 use std::net::TcpListener;
+use std::task::Poll;
+use std::{fs, io};
 
 use actix_web::rt::System;
 use actix_web::rt::signal::unix::{Signal, SignalKind, signal};
@@ -72,15 +73,16 @@ fn listen_for_metrics(address: &Address) -> Result<Option<TcpListener>, Failure>
     }
 }
 
-/// SIGTERM: unready for a while, so that nobody is sent here any more; then no new connections, and requests in flight
-/// are answered. Ctrl-C: the same without the wait. A second signal ends it at once.
+/// SIGTERM, and the SIGHUP of a terminal that closes: unready for a while, so that nobody is sent here any more; then no
+/// new connections, and requests in flight are answered. Ctrl-C: the same without the wait. A second signal ends it at
+/// once.
 fn stop_on_signal(handle: Handle) -> io::Result<impl Future<Output = ()> + 'static> {
     let mut signals = Signals::listen()?;
     Ok(async move {
-        let terminated = next_is_terminate(&mut signals).await;
+        let is_announced = signals.next_is_announced().await;
         let gentle = handle.clone();
-        actix_web::rt::spawn(async move { gentle.stop_gently(terminated).await });
-        next_is_terminate(&mut signals).await;
+        actix_web::rt::spawn(async move { gentle.stop_gently(is_announced).await });
+        signals.next_is_announced().await;
         log::info!("stopping at once");
         handle.stop_at_once().await;
     })
@@ -98,6 +100,27 @@ impl Signals {
         if !keeps_hangups() {
             announced.push(signal(SignalKind::hangup())?);
         }
-    })
-    .await
+        Ok(Self { announced, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for any of them. Returns whether it is one after which clients are to notice first.
+    async fn next_is_announced(&mut self) -> bool {
+        std::future::poll_fn(|context| {
+            if self.announced.iter_mut().any(|signal| signal.poll_recv(context).is_ready()) {
+                Poll::Ready(true)
+            } else {
+                self.interrupt.poll_recv(context).map(|_| false)
+            }
+        })
+        .await
+    }
+}
+
+/// Whether SIGHUP stays what it is: ignored, as whoever started the program (nohup) wanted it, or where that cannot be told.
+fn keeps_hangups() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // The lowest bit is that of signal 1.
+    ignored.is_none_or(|mask| mask & 1 == 1)
 }

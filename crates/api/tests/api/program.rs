@@ -231,6 +231,37 @@ fn a_second_signal_ends_it_at_once() {
     assert_eq!(program.wait(SOON).code, 0);
 }
 
+/// A terminal that closes is no reason to lose requests; what was started with nohup is to outlive it.
+#[test]
+fn a_hangup_ends_it_like_sigterm_unless_it_is_to_be_ignored() {
+    let database = TestDatabase::new();
+    let (program, ..) = start(&[("DATABASE_URL", database.url()), ("API_DRAIN_SECS", "0")]);
+    program.signal(Signal::HUP);
+    let output = program.wait(SOON);
+    assert!(output.code == 0 && output.stderr.contains("stopped"), "{output:?}");
+
+    let mut program = Program::new("sh")
+        .arguments(["-c", "trap '' HUP; exec \"$0\" --bind 127.0.0.1 --port 0 --metrics-port off", BINARY])
+        .variables(&[("DATABASE_URL", database.url()), ("API_DRAIN_SECS", "600")])
+        .spawn();
+    program.wait_for_line(SOON, "serving http://");
+    program.signal(Signal::HUP);
+    program.signal(Signal::INT);
+    let output = program.wait(SOON);
+    assert!(output.code == 0 && !output.stderr.contains("at once"), "{output:?}");
+}
+
+#[test]
+fn the_log_says_why_the_service_is_not_ready_and_when_it_is() {
+    let database = TestDatabase::empty();
+    let (mut program, ..) = start(&[("DATABASE_URL", database.url()), ("API_DRAIN_SECS", "0")]);
+    program.wait_for_line(SOON, "not ready: the database has no tables yet: run `kasparro-etl migrate`");
+    kasparro_core::db::migrate(database.url()).unwrap();
+    program.wait_for_line(SOON, "ready: the database can be read");
+    program.signal(Signal::TERM);
+    assert_eq!(program.wait(SOON).stderr.matches("not ready: ").count(), 1);
+}
+
 /// Ctrl-C is from somebody who waits: there is nobody who would have to notice first.
 #[test]
 fn an_interrupt_does_not_wait_to_be_noticed() {
