@@ -104,15 +104,8 @@ pub(crate) struct Settings {
     pub(crate) metrics: Option<Address>,
     /// In force already; here to be shown.
     pub(crate) log_format: Format,
-}
-
-/// Where to listen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    /// Whether the port was asked for, rather than a default that may give way.
-    pub(crate) is_given: bool,
+    /// Taken by each connection; here to be shown.
+    statement_cache: bool,
 }
 
 /// Everything that is wrong with the settings, a line each.
@@ -153,6 +146,10 @@ impl Settings {
         if let Some(Err(error)) = database_url.as_ref().map(|url| db::check_address(url.expose())) {
             check.refuse(error.to_string());
         }
+        let statement_cache = db::statement_cache().unwrap_or_else(|problem| {
+            check.refuse(problem);
+            true
+        });
         let mut config = Config::new(database_url.unwrap_or_else(|| Secret::new("")));
         check.configure(options, &mut config);
         config.admission = check.admission(options);
@@ -171,7 +168,7 @@ impl Settings {
             check.refuse(format!("METRICS_PORT: {} is the PORT of the service itself", metrics.port));
         }
         if check.problems.is_empty() {
-            Ok(Self { config, public, metrics, log_format })
+            Ok(Self { config, public, metrics, log_format, statement_cache })
         } else {
             Err(Problems(check.problems))
         }
@@ -196,6 +193,7 @@ impl Settings {
             ("metrics", metrics.map_or_else(|| "off".to_owned(), Address::to_string)),
             ("database", format!("{:?}", config.database_url)),
             ("pool size", config.pool_size.to_string()),
+            ("statement cache", on(self.statement_cache)),
             ("workers", config.workers.to_string()),
             ("max connections", config.max_connections.to_string()),
             ("cache", format!("{} MiB", config.cache_bytes >> 20)),

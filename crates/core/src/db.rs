@@ -147,10 +147,33 @@ fn password(url: &str) -> Option<&str> {
     in_url().or_else(in_words).filter(|password| !password.is_empty())
 }
 
+/// Whether statements stay prepared on the server: `DB_STATEMENT_CACHE`, on unless it says something else.
+///
+/// # Errors
+/// What is wrong with its value, with its name.
+pub fn statement_cache() -> Result<bool, String> {
+    const NAME: &str = "DB_STATEMENT_CACHE";
+    let value = match std::env::var(NAME) {
+        Ok(value) => value,
+        Err(std::env::VarError::NotPresent) => return Ok(true),
+        Err(std::env::VarError::NotUnicode(_)) => return Err(format!("{NAME}: its value is not UTF-8")),
+    };
+    is_on(&value).ok_or_else(|| format!("{NAME}: {value:?} is neither on nor off"))
+}
+
+/// What a switch that is on by default says; `None` for what is neither on nor off.
+fn is_on(value: &str) -> Option<bool> {
+    match value.trim().to_ascii_lowercase().as_str() {
+        "" | "on" | "true" | "1" => Some(true),
+        "off" | "false" | "0" => Some(false),
+        _ => None,
+    }
+}
+
 /// Whether a pooler stands between us and the server that gives each transaction to another session, as PgBouncer does in
 /// its mode `transaction`: `DB_STATEMENT_CACHE=off` says so.
 pub(crate) fn is_pooled() -> bool {
-    std::env::var("DB_STATEMENT_CACHE").is_ok_and(|value| value.eq_ignore_ascii_case("off"))
+    statement_cache() == Ok(false)
 }
 
 /// Brings a fresh connection into the state that the queries of [`crate::store`] count on.

@@ -117,6 +117,7 @@ fn every_wrong_setting_is_listed_at_once() {
         ("TRUSTED_PROXIES", "10.0.0.0/8,everybody", "\"everybody\" is not a network"),
         ("CORS_ORIGINS", "*", "`*` would let every page act for its visitor"),
         ("API_DOCS", "no", "is neither on nor off"),
+        ("DB_STATEMENT_CACHE", "maybe", "is neither on nor off"),
         ("LOG_FORMAT", "xml", "is not text or json"),
     ];
     let mut variables: Vec<_> = wrong.iter().map(|(name, value, _)| (*name, *value)).collect();
@@ -149,7 +150,9 @@ fn check_says_whether_the_database_can_be_used() {
         ("TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1"),
         ("CORS_ORIGINS", "https://example.org"),
         ("API_DOCS", "off"),
+        ("DB_STATEMENT_CACHE", "0"),
         ("METRICS_PORT", "off"),
+        ("HOST", "[::1]"),
     ];
     let (code, said) = run(&["check"], &set);
     assert_eq!(code, 0, "{said}");
@@ -159,6 +162,8 @@ fn check_says_whether_the_database_can_be_used() {
         "trusted proxies    10.0.0.0/8, 192.0.2.1/32",
         "cors               https://example.org",
         "docs               off",
+        "statement cache    off",
+        "listen             [::1]:8000",
         "metrics            off",
     ] {
         assert!(said.contains(line), "{line}: {said}");

@@ -173,11 +173,12 @@ fn a_broken_line_of_the_env_file_is_named_and_not_repeated() {
 fn a_wrong_setting_is_named_with_all_others() {
     let output = etl("")
         .variable("BATCH_SIZE", "many")
+        .variable("DB_STATEMENT_CACHE", "maybe")
         .variable("KASPARRO_SOURCES", "coinbase")
         .variable("COINGECKO_BASE_URL", "gopher://x")
         .run();
     assert_eq!(output.code, 78);
-    for name in ["BATCH_SIZE", "coinbase", "COINGECKO_BASE_URL"] {
+    for name in ["BATCH_SIZE", "coinbase", "COINGECKO_BASE_URL", "DB_STATEMENT_CACHE"] {
         assert!(output.stderr.contains(name), "{name}: {}", output.stderr);
     }
     let output = etl("").run();
