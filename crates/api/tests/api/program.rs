@@ -181,6 +181,16 @@ fn the_document_is_printed() {
     assert_eq!(run(&["openapi"], &[]), (0, kasparro_api::openapi_document()));
 }
 
+#[test]
+fn what_cannot_be_written_is_said() {
+    for command in ["openapi", "check"] {
+        let script = format!("exec \"$0\" {command} >/dev/full");
+        let program = Program::new("sh").arguments(["-c", &script, BINARY]);
+        let output = program.variable("DATABASE_URL", NOWHERE).secret("canary").run();
+        assert!(output.code == 74 && output.stderr.contains("cannot write: "), "{command}: {output:?}");
+    }
+}
+
 /// The program on free ports, its address and that of its metrics.
 pub(crate) fn start(variables: &[(&str, &str)]) -> (Running, String, String) {
     let mut program = Program::new(BINARY)
