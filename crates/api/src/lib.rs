@@ -31,6 +31,7 @@ mod openapi;
 mod params;
 mod problem;
 mod problem_page;
+mod readiness;
 mod reads;
 mod request_id;
 mod routes;
