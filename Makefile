@@ -110,7 +110,8 @@ bench-history: build ## a day of one coin among 10,000,000 observations (takes 4
 up: ## build and start everything in containers, loading hourly
 	@docker/make-secrets.sh
 	$(COMPOSE) up --detach --build
-	@echo "serving http://localhost:$${PORT:-8000}/ (documentation: /docs); make logs, make down"
+	@port=$$($(COMPOSE) port api 8000) && \
+	echo "serving http://localhost:$${port##*:}/ (documentation: /docs); make logs, make down"
 
 down: ## stop the containers; their data stays
 	$(COMPOSE) down
