@@ -107,18 +107,17 @@ bench-history: build ## a day of one coin among 10,000,000 observations (takes 4
 	@$(TARGET)/release/kasparro-bench --part history $(ARGS)
 
 .PHONY: up down logs
-up: docker/secrets/database_url ## build and start everything in containers, loading hourly
+up: ## build and start everything in containers, loading hourly
+	@docker/make-secrets.sh
 	$(COMPOSE) up --detach --build
-	@echo "serving http://localhost:$${PORT:-8000}/ (documentation: /docs); make logs, make down"
+	@port=$$($(COMPOSE) port api 8000) && \
+	echo "serving http://localhost:$${port##*:}/ (documentation: /docs); make logs, make down"
 
 down: ## stop the containers; their data stays
 	$(COMPOSE) down
 
 logs: ## follow the logs of the containers
 	$(COMPOSE) logs --follow --tail 100
-
-docker/secrets/database_url:
-	@docker/make-secrets.sh
 
 .PHONY: clean
 clean: $(if $(wildcard .local/postgres),$(LOCALPG)) ## remove what was built and the private Postgres with its data

@@ -2,28 +2,43 @@
 # Runs the ETL every so many seconds, counted from start to start. The ETL itself is one-shot and exact about its end,
 # so a schedule can be this small; where there is cron or a CronJob, run `kasparro-etl` from that instead.
 set -u
-every=${1:?usage: etl-every.sh SECONDS}
+every=${1-}
+case $every in
+'' | *[!0-9]* | 0* | ??????????*)
+    echo "etl-every.sh: ETL_EVERY_SECONDS is to be a whole number of seconds, at least 1, such as 3600; it is '$every'" >&2
+    exit 64
+    ;;
+esac
 
 # A signal goes to the program that runs, and its exit code becomes ours.
 child=
-trap 'trap "" TERM INT; kill -TERM "$child" 2>/dev/null; wait "$child"; exit 143' TERM INT
+end() {
+    trap '' TERM INT
+    [ -n "$child" ] || exit 143
+    kill -TERM "$child" 2>/dev/null
+    wait "$child"
+    exit $?
+}
+trap end TERM INT
 
 in_background() {
     "$@" &
     child=$!
     wait "$child"
+    code=$?
+    child=
 }
 
 while :; do
     began=$(date +%s)
     in_background kasparro-etl run
-    code=$?
+    ended="kasparro-etl ended with exit code $code"
     case $code in
-    # Usage, configuration, schema version: the next run would say the same.
-    64 | 78) exit "$code" ;;
+    # Usage, configuration, schema version. Ending would not help: compose would start us again at once.
+    64 | 78) ended="$ended, which somebody must mend" ;;
     esac
     rest=$((began + every - $(date +%s)))
-    echo "kasparro-etl ended with exit code $code; next run in $((rest > 0 ? rest : 0)) s"
+    echo "$ended; next run in $((rest > 0 ? rest : 0)) s"
     if [ "$rest" -gt 0 ]; then
         in_background sleep "$rest"
     fi

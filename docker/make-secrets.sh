@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the password of the database in the containers, once. Git ignores the folder.
+# Makes the passwords of the database in the containers, each once. Git ignores the folder.
 set -eu
 cd "$(dirname "$0")"
 
@@ -8,7 +8,20 @@ cd "$(dirname "$0")"
 mkdir -p secrets
 chmod 700 secrets
 umask 022
-password=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
-printf '%s' "$password" >secrets/postgres_password
-printf 'postgresql://kasparro:%s@db:5432/kasparro' "$password" >secrets/database_url
-echo 'made docker/secrets: the password of the database in the containers'
+
+# A password in one file, and in another the address with which a role connects.
+make() {
+    role=$1 password_file=secrets/$2 url_file=secrets/$3
+    [ ! -s "$password_file" ] || [ ! -s "$url_file" ] || return 0
+    # That of the owner belongs to the volume, so one that is there stays.
+    if [ ! -s "$password_file" ]; then
+        password=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
+        printf '%s' "$password" >"$password_file"
+    fi
+    printf 'postgresql://%s:%s@db:5432/kasparro' "$role" "$(cat "$password_file")" >"$url_file"
+    echo "made docker/$password_file: the password of $role in the containers"
+}
+
+make kasparro postgres_password database_url
+make kasparro_loader loader_password loader_url
+make kasparro_reader reader_password reader_url

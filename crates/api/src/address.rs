@@ -1,5 +1,7 @@
 //! The address of the database, with what libpq should know about waiting.
 
+use kasparro_core::address;
+
 /// What libpq is told unless the address says otherwise: seconds to connect (its minimum), milliseconds until
 /// unacknowledged data breaks a connection, seconds of silence until it is probed.
 const CONNECTION_DEFAULTS: [(&str, &str); 4] = [
@@ -9,22 +11,12 @@ const CONNECTION_DEFAULTS: [(&str, &str); 4] = [
     ("fallback_application_name", "kasparro-api"),
 ];
 
-/// Adds the defaults that the address does not set itself. libpq takes a URL or `key=value` pairs.
-pub(crate) fn with_defaults(address: &str) -> String {
-    let is_url = address.starts_with("postgres://") || address.starts_with("postgresql://");
-    let mut extended = address.to_owned();
-    for (key, value) in CONNECTION_DEFAULTS {
-        if address.contains(&format!("{key}=")) {
-            continue;
-        }
-        let separator = match is_url {
-            true if extended.contains('?') => "&",
-            true => "?",
-            false => " ",
-        };
-        extended.extend([separator, key, "=", value]);
-    }
-    extended
+/// Adds the defaults that the address does not set itself.
+pub(crate) fn with_defaults(url: &str) -> String {
+    let own = address::parameters(url);
+    let is_set = |name: &str| own.iter().any(|(other, _)| other == name);
+    let defaults: Vec<_> = CONNECTION_DEFAULTS.into_iter().filter(|(name, _)| !is_set(name)).collect();
+    address::with(url, &defaults)
 }
 
 #[cfg(test)]
@@ -35,6 +27,8 @@ mod tests {
     fn an_address_keeps_what_it_sets_itself() {
         let url = with_defaults("postgres://u:p@h/d?connect_timeout=9");
         assert!(url.starts_with("postgres://u:p@h/d?connect_timeout=9&tcp_user_timeout=10000&"), "{url}");
+        let url = with_defaults("postgres://u:why?@h/d");
+        assert!(url.starts_with("postgres://u:why?@h/d?connect_timeout=2&"), "{url}");
         assert!(with_defaults("postgres://h/d").starts_with("postgres://h/d?connect_timeout=2&"));
         assert!(with_defaults("host=/tmp dbname=d").starts_with("host=/tmp dbname=d connect_timeout=2 "));
     }

@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use actix_web::rt::System;
 use clap::{Parser, Subcommand};
 use kasparro_api::healthcheck;
+use kasparro_core::env_file::EnvFileError;
 
 use crate::log_sink::LogSink;
 use crate::logging;
@@ -28,7 +29,7 @@ pub(crate) struct Arguments {
 const NOTES: &str = "Secrets are read from the environment only: DATABASE_URL, a libpq address, or DATABASE_URL_FILE, \
 the file that holds it. A file .env in this folder or above it is read. RUST_LOG sets what is logged (default: info).\n\
 Exit codes: 0 done, or ended by a signal after the requests in flight; 1 a probe that says no; 64 usage; 74 a port is \
-taken; 75 the database cannot be used (check); 78 a setting is wrong.";
+taken, or nothing can be written; 75 the database cannot be used (check); 78 a setting is wrong.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -80,8 +81,11 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Does what is asked for.
-pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+/// Does what is asked for. What came of a file `.env` is for those who need settings.
+pub(crate) fn run(arguments: &Arguments, env_file: Result<(), EnvFileError>) -> Result<(), Failure> {
+    if !matches!(arguments.command, Some(Command::Openapi)) {
+        env_file.map_err(|error| Failure::Configuration(error.to_string()))?;
+    }
     let options = &arguments.options;
     match &arguments.command {
         None | Some(Command::Serve) => serve(&checked(options)?),
@@ -90,9 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             probe(&format!("http://{}/readyz", options.probe_address()))
         }
         Some(Command::Check) => check(&checked(options)?),
-        Some(Command::Openapi) => io::stdout()
-            .write_all(kasparro_api::openapi_document().as_bytes())
-            .map_err(|error| Failure::Io(format!("cannot write: {error}"))),
+        Some(Command::Openapi) => say(&kasparro_api::openapi_document()),
     }
 }
 
@@ -116,10 +118,13 @@ fn probe(url: &str) -> Result<(), Failure> {
 }
 
 fn check(settings: &Settings) -> Result<(), Failure> {
-    for (name, value) in settings.lines() {
-        println!("{name:<18} {value}");
-    }
+    say(&settings.lines().iter().map(|(name, value)| format!("{name:<18} {value}\n")).collect::<String>())?;
     System::new().block_on(kasparro_api::check(&settings.config)).map_err(Failure::Temporary)?;
-    println!("the database can be used, its tables fit");
-    Ok(())
+    say("the database can be used, its tables fit\n")
+}
+
+fn say(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout();
+    let said = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    said.map_err(|error| Failure::Io(format!("cannot write: {error}")))
 }

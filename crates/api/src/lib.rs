@@ -32,6 +32,7 @@ mod outlived;
 mod params;
 mod problem;
 mod problem_page;
+mod readiness;
 mod reads;
 mod request_id;
 mod routes;

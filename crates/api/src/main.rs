@@ -1,6 +1,7 @@
 //! `kasparro-api`: serves the data over REST.
 
 mod cli;
+mod listen;
 mod log_sink;
 mod logging;
 mod serve;
@@ -20,10 +21,7 @@ fn main() -> ExitCode {
         }
     };
     let log = arguments.start_log();
-    if let Err(error) = env_file {
-        log::warn!("{error}; nothing from there on is taken");
-    }
-    let outcome = cli::run(&arguments);
+    let outcome = cli::run(&arguments, env_file);
     log.empty();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,7 +1,8 @@
 //! Serving until a signal comes: the listeners before anything else, and an end that loses no request.
 
-use std::io;
 use std::net::TcpListener;
+use std::task::Poll;
+use std::{fs, io};
 
 use actix_web::rt::System;
 use actix_web::rt::signal::unix::{Signal, SignalKind, signal};
@@ -9,7 +10,8 @@ use kasparro_api::{Handle, Listeners};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::cli::Failure;
-use crate::settings::{Address, Settings};
+use crate::listen::Address;
+use crate::settings::Settings;
 
 /// Serves until a signal comes.
 pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
@@ -18,8 +20,7 @@ pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
     let metrics = settings.metrics.as_ref().map_or(Ok(None), listen_for_metrics)?;
     let failed = |error: io::Error| Failure::Io(format!("cannot serve: {error}"));
     let port = public.local_addr().map_err(failed)?.port();
-    let host = settings.public.host.as_str();
-    let shown = if ["0.0.0.0", "::"].contains(&host) { "localhost" } else { host };
+    let shown = settings.public.shown(port);
     let system = System::new();
     system
         .block_on(async {
@@ -28,7 +29,7 @@ pub(crate) fn serve(settings: &Settings) -> Result<(), Failure> {
             }
             let service = kasparro_api::start(&settings.config, Listeners { public, metrics })?;
             actix_web::rt::spawn(stop_on_signal(service.handle())?);
-            log::info!("serving http://{shown}:{port}/ (documentation: /docs, data: /data)");
+            log::info!("serving http://{shown}/ (documentation: /docs, data: /data)");
             service.run().await
         })
         .map_err(failed)?;
@@ -56,7 +57,7 @@ fn listen(address: &Address, setting: &str) -> Result<TcpListener, Failure> {
         io::ErrorKind::PermissionDenied => {
             Failure::Io(format!("port {port} may not be used by this user: choose a {setting} above 1023"))
         }
-        _ => Failure::Configuration(format!("cannot listen on {host}:{port}: {error}")),
+        _ => Failure::Configuration(format!("cannot listen on {address}: {error}")),
     })
 }
 
@@ -72,28 +73,54 @@ fn listen_for_metrics(address: &Address) -> Result<Option<TcpListener>, Failure>
     }
 }
 
-/// SIGTERM: unready for a while, so that nobody is sent here any more; then no new connections, and requests in flight
-/// are answered. Ctrl-C: the same without the wait. A second signal ends it at once.
+/// SIGTERM, and the SIGHUP of a terminal that closes: unready for a while, so that nobody is sent here any more; then no
+/// new connections, and requests in flight are answered. Ctrl-C: the same without the wait. A second signal ends it at
+/// once.
 fn stop_on_signal(handle: Handle) -> io::Result<impl Future<Output = ()> + 'static> {
-    let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut signals = Signals::listen()?;
     Ok(async move {
-        let terminated = next_is_terminate(&mut signals).await;
+        let is_announced = signals.next_is_announced().await;
         let gentle = handle.clone();
-        actix_web::rt::spawn(async move { gentle.stop_gently(terminated).await });
-        next_is_terminate(&mut signals).await;
+        actix_web::rt::spawn(async move { gentle.stop_gently(is_announced).await });
+        signals.next_is_announced().await;
         log::info!("stopping at once");
         handle.stop_at_once().await;
     })
 }
 
-/// Waits for either signal. Returns whether it was SIGTERM.
-async fn next_is_terminate((terminate, interrupt): &mut (Signal, Signal)) -> bool {
-    std::future::poll_fn(|context| {
-        if terminate.poll_recv(context).is_ready() {
-            std::task::Poll::Ready(true)
-        } else {
-            interrupt.poll_recv(context).map(|_| false)
+struct Signals {
+    /// Those after which clients are to notice first.
+    announced: Vec<Signal>,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        let mut announced = vec![signal(SignalKind::terminate())?];
+        if !keeps_hangups() {
+            announced.push(signal(SignalKind::hangup())?);
         }
-    })
-    .await
+        Ok(Self { announced, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for any of them. Returns whether it is one after which clients are to notice first.
+    async fn next_is_announced(&mut self) -> bool {
+        std::future::poll_fn(|context| {
+            if self.announced.iter_mut().any(|signal| signal.poll_recv(context).is_ready()) {
+                Poll::Ready(true)
+            } else {
+                self.interrupt.poll_recv(context).map(|_| false)
+            }
+        })
+        .await
+    }
+}
+
+/// Whether SIGHUP stays what it is: ignored, as whoever started the program (nohup) wanted it, or where that cannot be told.
+fn keeps_hangups() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // The lowest bit is that of signal 1.
+    ignored.is_none_or(|mask| mask & 1 == 1)
 }

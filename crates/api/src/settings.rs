@@ -15,6 +15,7 @@ use kasparro_api::{DEFAULT_HOST, DEFAULT_METRICS_HOST, DEFAULT_METRICS_PORT, DEF
 use kasparro_core::db;
 use kasparro_core::secret::{self, Secret, SecretError};
 
+use crate::listen::{Address, authority, bare};
 use crate::logging::Format;
 
 /// Longest list of keys, in bytes: some ten thousand.
@@ -103,15 +104,8 @@ pub(crate) struct Settings {
     pub(crate) metrics: Option<Address>,
     /// In force already; here to be shown.
     pub(crate) log_format: Format,
-}
-
-/// Where to listen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    /// Whether the port was asked for, rather than a default that may give way.
-    pub(crate) is_given: bool,
+    /// Taken by each connection; here to be shown.
+    statement_cache: bool,
 }
 
 /// Everything that is wrong with the settings, a line each.
@@ -134,10 +128,9 @@ impl Options {
     pub(crate) fn probe_address(&self) -> String {
         let host = given(self.host.as_deref()).unwrap_or(DEFAULT_HOST);
         let port = given(self.port.as_deref()).and_then(|port| port.parse().ok()).unwrap_or(DEFAULT_PORT);
-        match host {
+        match bare(host) {
             "0.0.0.0" | "::" => format!("127.0.0.1:{port}"),
-            host if host.contains(':') => format!("[{host}]:{port}"),
-            host => format!("{host}:{port}"),
+            host => authority(host, port),
         }
     }
 }
@@ -153,6 +146,10 @@ impl Settings {
         if let Some(Err(error)) = database_url.as_ref().map(|url| db::check_address(url.expose())) {
             check.refuse(error.to_string());
         }
+        let statement_cache = db::statement_cache().unwrap_or_else(|problem| {
+            check.refuse(problem);
+            true
+        });
         let mut config = Config::new(database_url.unwrap_or_else(|| Secret::new("")));
         check.configure(options, &mut config);
         config.admission = check.admission(options);
@@ -160,7 +157,7 @@ impl Settings {
         let log_format =
             check.parsed("LOG_FORMAT", options.log_format.as_deref(), "text or json").unwrap_or_default();
         let public = Address {
-            host: given(options.host.as_deref()).unwrap_or(DEFAULT_HOST).to_owned(),
+            host: bare(given(options.host.as_deref()).unwrap_or(DEFAULT_HOST)).to_owned(),
             port: check.number("PORT", options.port.as_deref(), DEFAULT_PORT, 0..=u16::MAX),
             is_given: true,
         };
@@ -171,7 +168,7 @@ impl Settings {
             check.refuse(format!("METRICS_PORT: {} is the PORT of the service itself", metrics.port));
         }
         if check.problems.is_empty() {
-            Ok(Self { config, public, metrics, log_format })
+            Ok(Self { config, public, metrics, log_format, statement_cache })
         } else {
             Err(Problems(check.problems))
         }
@@ -196,6 +193,7 @@ impl Settings {
             ("metrics", metrics.map_or_else(|| "off".to_owned(), Address::to_string)),
             ("database", format!("{:?}", config.database_url)),
             ("pool size", config.pool_size.to_string()),
+            ("statement cache", on(self.statement_cache)),
             ("workers", config.workers.to_string()),
             ("max connections", config.max_connections.to_string()),
             ("cache", format!("{} MiB", config.cache_bytes >> 20)),
@@ -215,12 +213,6 @@ impl Settings {
             ("hsts", config.hsts_secs.map_or_else(|| "off".to_owned(), |secs| format!("{secs} s"))),
             ("log format", format!("{:?}", self.log_format).to_lowercase()),
         ]
-    }
-}
-
-impl Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
     }
 }
 
@@ -323,7 +315,7 @@ impl Check {
             return None;
         }
         Some(Address {
-            host: given(options.metrics_host.as_deref()).unwrap_or(DEFAULT_METRICS_HOST).to_owned(),
+            host: bare(given(options.metrics_host.as_deref()).unwrap_or(DEFAULT_METRICS_HOST)).to_owned(),
             port: self.number("METRICS_PORT", port, DEFAULT_METRICS_PORT, 0..=u16::MAX),
             is_given: given(port).is_some(),
         })

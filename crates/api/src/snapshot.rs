@@ -26,6 +26,7 @@ use crate::coding::Coding;
 use crate::db::{self, Connection, Database, ReadError};
 use crate::express::Repeatable;
 use crate::problem::{Code, Problem};
+use crate::readiness::Readiness;
 use crate::reads::{Begin, Own, Question, Reads, Seen};
 use crate::watch::{Known, Watch};
 
@@ -315,9 +316,12 @@ impl Snapshots {
 
 /// Asks again and again, as long as there is somebody to know.
 async fn keep_watching(kept: Weak<Kept>, database: Database) {
+    let mut readiness = Readiness::default();
     while let Some(kept) = kept.upgrade() {
         let asked_at = Instant::now();
-        match database.read(read_overview).await {
+        let read = database.read(read_overview).await;
+        readiness.note(read.as_ref().err());
+        match read {
             Ok(overview) => {
                 if kept.watch.learn(overview, asked_at)
                     && let Some(answers) = &kept.answers

@@ -62,12 +62,19 @@ pub fn connect(url: &str) -> Result<PgConnection, DbError> {
     Ok(connection)
 }
 
-/// Whether a libpq URL or keyword string can be read, as far as that is known without a server.
+/// Replaces the servers of an address by a place where none can listen.
+const NOWHERE: [(&str, &str); 3] = [("host", "/dev/null"), ("hostaddr", ""), ("port", "5432")];
+
+/// Whether a libpq URL or keyword string can be read. Goes to no server.
 ///
 /// # Errors
 /// [`DbError::Address`].
 pub fn check_address(url: &str) -> Result<(), DbError> {
-    address::check(url).map_err(|problem| DbError::Address(problem.to_owned()))
+    // libpq reads an address to its end before it goes anywhere. To read one alone, it offers only what is `unsafe`.
+    match establish(&address::with(url, &NOWHERE)) {
+        Err(error @ DbError::Address(_)) => Err(error),
+        _ => address::check_numbers(url).map_err(DbError::Address),
+    }
 }
 
 /// As [`connect`], as the server gives it.
@@ -75,7 +82,7 @@ pub fn check_address(url: &str) -> Result<(), DbError> {
 /// # Errors
 /// What libpq says; it names host and user but never the password, and nothing of an address that cannot be read.
 pub fn establish(url: &str) -> Result<PgConnection, DbError> {
-    check_address(url)?;
+    address::check(url).map_err(|problem| DbError::Address(problem.to_owned()))?;
     PgConnection::establish(url).map_err(|error| match error {
         ConnectionError::BadConnection(message) => unconnected(&message, url),
         error => DbError::Connect(without_secrets(&error.to_string(), url)),
@@ -86,12 +93,16 @@ pub fn establish(url: &str) -> Result<PgConnection, DbError> {
 const UNDERSTOOD: [&str; 2] = ["connection to server ", "could not translate host name "];
 
 /// How it begins when it has not.
-const NOT_UNDERSTOOD: [&str; 7] = [
+const NOT_UNDERSTOOD: [&str; 11] = [
     "invalid ",
     "missing ",
     "unterminated ",
     "extra ",
     "sslmode value ",
+    "gssencmode value ",
+    "weak sslmode ",
+    "definition of service ",
+    "service file ",
     "could not match ",
     "could not parse network address ",
 ];
@@ -136,10 +147,33 @@ fn password(url: &str) -> Option<&str> {
     in_url().or_else(in_words).filter(|password| !password.is_empty())
 }
 
+/// Whether statements stay prepared on the server: `DB_STATEMENT_CACHE`, on unless it says something else.
+///
+/// # Errors
+/// What is wrong with its value, with its name.
+pub fn statement_cache() -> Result<bool, String> {
+    const NAME: &str = "DB_STATEMENT_CACHE";
+    let value = match std::env::var(NAME) {
+        Ok(value) => value,
+        Err(std::env::VarError::NotPresent) => return Ok(true),
+        Err(std::env::VarError::NotUnicode(_)) => return Err(format!("{NAME}: its value is not UTF-8")),
+    };
+    is_on(&value).ok_or_else(|| format!("{NAME}: {value:?} is neither on nor off"))
+}
+
+/// What a switch that is on by default says; `None` for what is neither on nor off.
+fn is_on(value: &str) -> Option<bool> {
+    match value.trim().to_ascii_lowercase().as_str() {
+        "" | "on" | "true" | "1" => Some(true),
+        "off" | "false" | "0" => Some(false),
+        _ => None,
+    }
+}
+
 /// Whether a pooler stands between us and the server that gives each transaction to another session, as PgBouncer does in
 /// its mode `transaction`: `DB_STATEMENT_CACHE=off` says so.
 pub(crate) fn is_pooled() -> bool {
-    std::env::var("DB_STATEMENT_CACHE").is_ok_and(|value| value.eq_ignore_ascii_case("off"))
+    statement_cache() == Ok(false)
 }
 
 /// Brings a fresh connection into the state that the queries of [`crate::store`] count on.
@@ -279,6 +313,38 @@ mod tests {
                 error.to_string(),
                 "DATABASE_URL cannot be used: missing \"...\" in connection info string"
             );
+        }
+    }
+
+    /// The server that is named would not answer for minutes.
+    #[test]
+    fn an_address_is_read_without_its_server() {
+        for good in [
+            "postgresql://u:p?w@192.0.2.1/d?sslmode=prefer&target_session_attrs=any",
+            "postgresql://192.0.2.1:1,192.0.2.2:2/d?connect_timeout=60",
+            "host=192.0.2.1,192.0.2.2 port=1,2 password='a b' dbname=d user=u",
+            "hostaddr=192.0.2.1 user=u password=",
+        ] {
+            check_address(good).unwrap_or_else(|error| panic!("{good}: {error}"));
+        }
+        for wrong in [
+            "postgresql://u:canary@192.0.2.1/d?sslmode=canary",
+            "postgresql://u:canary@192.0.2.1/d?canary=1",
+            "postgresql://u:canary@192.0.2.1/d?sslmode",
+            "postgresql://u:canary@192.0.2.1/d?connect_timeout=canary",
+            "postgresql://u:canary@192.0.2.1/d?target_session_attrs=canary",
+            "postgresql://u:canary@192.0.2.1/d?service=canary",
+            "host=192.0.2.1 password=canary canary=1",
+            "host=192.0.2.1 password=canary channel_binding=canary",
+            "host=192.0.2.1 password='canary",
+            "host=192.0.2.1 password=canary canary",
+            "host=192.0.2.1 password=canary port=0",
+        ] {
+            let said = match check_address(wrong) {
+                Err(error @ DbError::Address(_)) => error.to_string(),
+                other => panic!("{wrong}: {other:?}"),
+            };
+            assert!(!said.contains("canary"), "{wrong}: {said}");
         }
     }
 

@@ -17,6 +17,14 @@ pub enum EnvFileError {
         /// The line on which the setting begins, from 1.
         line: usize,
     },
+    /// There is a byte in it that no variable can hold.
+    #[error("{}: line {line} has a NUL byte in it, which no setting can hold; write the file anew as plain text", path.display())]
+    Nul {
+        /// The file.
+        path: PathBuf,
+        /// The line of the byte, from 1.
+        line: usize,
+    },
     /// The file cannot be read.
     #[error("{}: cannot be read: {reason}", path.display())]
     Unreadable {
@@ -30,14 +38,16 @@ pub enum EnvFileError {
 /// Adds the settings of the file to those of the environment, which are stronger. No file is the normal case.
 ///
 /// # Errors
-/// When there is a file that cannot be read to its end.
+/// When there is a file that cannot be read to its end. Nothing of it is taken then.
 pub fn load() -> Result<(), EnvFileError> {
     let Some(path) = find() else { return Ok(()) };
-    match dotenvy::from_path(&path) {
-        Ok(()) => Ok(()),
-        Err(dotenvy::Error::Io(reason)) => Err(EnvFileError::Unreadable { path, reason }),
-        Err(_) => Err(EnvFileError::Line { line: broken_line(&path), path }),
-    }
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(reason) => return Err(EnvFileError::Unreadable { path, reason }),
+    };
+    check(&path, &text)?;
+    let text = without_mark(&text);
+    dotenvy::from_read(text.as_bytes()).map_err(|_| EnvFileError::Line { line: broken_line(text), path })
 }
 
 fn find() -> Option<PathBuf> {
@@ -45,14 +55,34 @@ fn find() -> Option<PathBuf> {
     folder.ancestors().map(|folder| folder.join(".env")).find(|path| path.is_file())
 }
 
+/// Whether every setting can be taken. The names that dotenvy lets through are good ones; of values it asks nothing, and
+/// the standard library panics, with the value, on one that has a NUL byte.
+fn check(path: &Path, text: &str) -> Result<(), EnvFileError> {
+    let text = without_mark(text);
+    if let Some(at) = text.find('\0') {
+        let line = text[..at].matches('\n').count() + 1;
+        return Err(EnvFileError::Nul { path: path.to_owned(), line });
+    }
+    if is_good(text) {
+        Ok(())
+    } else {
+        Err(EnvFileError::Line { path: path.to_owned(), line: broken_line(text) })
+    }
+}
+
+/// The text without a byte order mark.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+fn is_good(text: &str) -> bool {
+    dotenvy::from_read_iter(text.as_bytes()).all(|setting| setting.is_ok())
+}
+
 /// The line on which the first setting begins that cannot be read: the one behind the longest beginning that can.
-fn broken_line(path: &Path) -> usize {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let text = text.trim_start_matches('\u{feff}');
+fn broken_line(text: &str) -> usize {
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    let is_good =
-        |lines: &[&str]| dotenvy::from_read_iter(lines.concat().as_bytes()).all(|setting| setting.is_ok());
-    (0..lines.len()).rev().find(|good| is_good(&lines[..*good])).unwrap_or_default() + 1
+    (0..lines.len()).rev().find(|good| is_good(&lines[..*good].concat())).unwrap_or_default() + 1
 }
 
 #[cfg(test)]
@@ -61,17 +91,30 @@ mod tests {
 
     #[test]
     fn the_line_is_named_and_not_shown() {
-        let path = env::temp_dir().join(format!("kasparro-env-file-{}", std::process::id()));
         for (text, line) in [
             ("A=b\n# canary\n\nDATABASE_URL=postgresql://u:canary pass@h/d\nC=d\n", 4),
             ("\u{feff}canary\n", 1),
             ("A='several\nlines'\nB='canary\nC=d\n", 3),
+            ("A=b\n=canary\n", 2),
+            ("A=b\nC D=canary\n", 2),
         ] {
-            fs::write(&path, text).unwrap();
-            let error = EnvFileError::Line { line: broken_line(&path), path: path.clone() };
-            assert!(error.to_string().contains(&format!(": line {line} is not")), "{error} of {text:?}");
-            assert!(!error.to_string().contains("canary"), "{error}");
+            let error = check(Path::new("/f/.env"), text).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("/f/.env: line {line} is not")), "{error} of {text:?}");
+            assert!(!error.contains("canary"), "{error}");
         }
-        fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_nul_byte_is_told_from_a_setting() {
+        for (text, line) in [("A=canary\0", 1), ("\u{feff}A=b\n\nC='x\ncanary\0'\n", 4), ("# canary\0\n", 1)]
+        {
+            let error = check(Path::new("/f/.env"), text).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("/f/.env: line {line} has a NUL byte")),
+                "{error} of {text:?}"
+            );
+            assert!(!error.contains("canary"), "{error}");
+        }
+        check(Path::new("/f/.env"), "\u{feff}A=b\n# c\nexport D='e f'\n").unwrap();
     }
 }

@@ -6,6 +6,7 @@
 //! * [`arithmetic`], [`consensus`], [`plausibility`]: which price to believe, and what cannot be true.
 //! * [`robust`]: what is usual, and how far something is from it.
 //! * [`store`]: one module per table or question; the only place with SQL.
+//! * [`address`]: the address of a database, before libpq sees it.
 //! * [`db`]: connections, migrations, the version check.
 //! * [`role`]: roles of the database that only read, or only load.
 //! * [`env_file`]: the file `.env`.
@@ -14,7 +15,7 @@
 //!
 //! Nothing here knows HTTP, neither that of the sources nor that of the service.
 
-mod address;
+pub mod address;
 pub mod arithmetic;
 pub mod consensus;
 pub mod db;

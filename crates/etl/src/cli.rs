@@ -32,10 +32,10 @@ impl Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, nothing new, or another run is at it; 64 usage; 65 data refused; \
-66 file missing; 69 a source is unavailable (the rest is loaded); 74 file unreadable; 75 database away or full, \
+66 file missing; 69 a source is unavailable (the rest is loaded); 74 file unreadable, or output lost; 75 database away or full, \
 try again; 78 configuration or schema version; 130, 143 ended by a signal.\n\
 Secrets are read from the environment only: DATABASE_URL, COINPAPRIKA_API_KEY, COINGECKO_API_KEY, each also as \
-<NAME>_FILE. A file .env in the working directory is read.";
+<NAME>_FILE. A file .env in the working directory, or else in the nearest folder above it, is read.";
 
 /// What to do; without a subcommand: run.
 #[derive(Clone, Debug, Subcommand)]

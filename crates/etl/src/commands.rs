@@ -1,6 +1,6 @@
 //! The subcommands beside `run`.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 use diesel::PgConnection;
 use kasparro_core::db;
@@ -136,9 +136,15 @@ pub(crate) fn ready(settings: &Settings) -> Result<diesel::PgConnection, SourceE
 pub(crate) fn finish(command: impl FnOnce() -> Result<String, SourceError>) -> u8 {
     match command() {
         Ok(text) => {
-            // Whoever closed standard output does not want to read it.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            0
+            let mut out = std::io::stdout();
+            match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+                // Whoever closed standard output does not want to read it.
+                Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                    log::error!("cannot write: {error}");
+                    FailureKind::Io.exit_code()
+                }
+                _ => 0,
+            }
         }
         Err(error) => {
             log::error!("{error}");

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use kasparro_core::db;
 use kasparro_core::secret::Secret;
 
 use crate::cli::Options;
@@ -79,6 +80,7 @@ impl Settings {
         check.parsed::<Format>("LOG_FORMAT", options.log_format.as_deref(), "text or json");
         let endpoints = (check.coinpaprika(options), check.coingecko(options));
         let (Some(coinpaprika), Some(coingecko)) = endpoints else { return Err(Problems(check.problems)) };
+        check.problems.extend(db::statement_cache().err());
         let rate_limit = check.limit("RATE_LIMIT_CALLS_PER_MINUTE", options.rate_limit.as_deref());
         let settings = Self {
             database_url: check.secret("DATABASE_URL"),

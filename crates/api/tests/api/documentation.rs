@@ -115,6 +115,17 @@ fn every_setting_is_in_the_readme_and_is_one() {
     }
 }
 
+/// A run that is killed records nothing of its end.
+#[test]
+fn the_schedule_in_the_readme_lets_a_run_end_by_itself() {
+    let number = |before: &str| {
+        let (_, behind) = README.split_once(before).unwrap();
+        behind.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse::<u32>().unwrap()
+    };
+    let source = number("name: ETL_SOURCE_DEADLINE_SECONDS, value: \"");
+    assert!(source + 60 < number("activeDeadlineSeconds: "), "{source} s");
+}
+
 #[test]
 fn the_version_of_the_tables_in_the_readme_is_the_newest() {
     assert!(README.contains(&format!("now of version {}\n", kasparro_core::db::known_version())));

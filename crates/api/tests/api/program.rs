@@ -51,16 +51,51 @@ fn settings_are_checked_before_anything_is_served() {
         said.contains("DATABASE_URL and DATABASE_URL_FILE are both set") && !said.contains("canary"),
         "{said}"
     );
-    for address in ["mysql://u:canary@h/d", "canary", "postgresql://u:canary@h:99999/d"] {
-        let (code, said) = run(&["--port", "0"], &[("DATABASE_URL", address)]);
-        assert!(code == 78 && said.contains("DATABASE_URL cannot be used"), "{said}");
-        assert!(!said.contains("canary"), "{said}");
+    for address in [
+        "mysql://u:canary@h/d",
+        "canary",
+        "postgresql://u:canary@h:99999/d",
+        "postgresql://u:canary@h/d?sslmode=canary",
+        "postgresql://u:canary@h/d?canary=1",
+        "host=h password=canary connect_timeout=canary",
+    ] {
+        for command in [&["--port", "0"][..], &["check"]] {
+            let (code, said) = run(command, &[("DATABASE_URL", address)]);
+            assert!(code == 78 && said.contains("DATABASE_URL cannot be used"), "{said}");
+            assert!(!said.contains("canary"), "{said}");
+        }
     }
     for wrong in [&["--nothing"][..], &["nothing"], &["--port"]] {
         assert_eq!(run(wrong, &[]).0, 64, "{wrong:?}");
     }
     let (code, said) = run(&["--help"], &[("DATABASE_URL", NOWHERE)]);
     assert!(code == 0 && said.contains("DATABASE_URL") && !said.contains("canary"), "{said}");
+}
+
+/// Half of a file may leave out the keys and the rate limit.
+#[test]
+fn a_file_of_settings_is_taken_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let program = Program::new(BINARY).folder(folder.path()).arguments(arguments).secret("canary");
+        program.variable("DATABASE_URL", NOWHERE.replace("canary", "some")).run()
+    };
+    for (text, words) in [
+        ("PORT=0\nAPI_KEYS=alice canary-key-of-alice\n", ".env: line 2 is not of the form NAME=value"),
+        ("PORT=0\n\nAPI_KEYS='alice canary-key-of-alice\0'\n", ".env: line 3 has a NUL byte"),
+    ] {
+        std::fs::write(folder.path().join(".env"), text).unwrap();
+        for arguments in [&["--port", "0"][..], &["serve", "--port", "0"], &["check"], &["healthcheck"]] {
+            let output = run(arguments);
+            assert!(output.code == 78 && output.stderr.contains(words), "{arguments:?}: {output:?}");
+            assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+        }
+        for arguments in ["openapi", "--help", "--version"] {
+            assert_eq!(run(&[arguments]).code, 0, "{arguments}");
+        }
+    }
+    std::fs::write(folder.path().join(".env"), "\u{feff}API_KEYS='alice canary-key-of-alice'\n").unwrap();
+    assert!(run(&["check"]).stdout.contains("keys               1, required\n"));
 }
 
 #[test]
@@ -82,6 +117,7 @@ fn every_wrong_setting_is_listed_at_once() {
         ("TRUSTED_PROXIES", "10.0.0.0/8,everybody", "\"everybody\" is not a network"),
         ("CORS_ORIGINS", "*", "`*` would let every page act for its visitor"),
         ("API_DOCS", "no", "is neither on nor off"),
+        ("DB_STATEMENT_CACHE", "maybe", "is neither on nor off"),
         ("LOG_FORMAT", "xml", "is not text or json"),
     ];
     let mut variables: Vec<_> = wrong.iter().map(|(name, value, _)| (*name, *value)).collect();
@@ -114,7 +150,9 @@ fn check_says_whether_the_database_can_be_used() {
         ("TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.1"),
         ("CORS_ORIGINS", "https://example.org"),
         ("API_DOCS", "off"),
+        ("DB_STATEMENT_CACHE", "0"),
         ("METRICS_PORT", "off"),
+        ("HOST", "[::1]"),
     ];
     let (code, said) = run(&["check"], &set);
     assert_eq!(code, 0, "{said}");
@@ -124,6 +162,8 @@ fn check_says_whether_the_database_can_be_used() {
         "trusted proxies    10.0.0.0/8, 192.0.2.1/32",
         "cors               https://example.org",
         "docs               off",
+        "statement cache    off",
+        "listen             [::1]:8000",
         "metrics            off",
     ] {
         assert!(said.contains(line), "{line}: {said}");
@@ -139,6 +179,16 @@ fn check_says_whether_the_database_can_be_used() {
 #[test]
 fn the_document_is_printed() {
     assert_eq!(run(&["openapi"], &[]), (0, kasparro_api::openapi_document()));
+}
+
+#[test]
+fn what_cannot_be_written_is_said() {
+    for command in ["openapi", "check"] {
+        let script = format!("exec \"$0\" {command} >/dev/full");
+        let program = Program::new("sh").arguments(["-c", &script, BINARY]);
+        let output = program.variable("DATABASE_URL", NOWHERE).secret("canary").run();
+        assert!(output.code == 74 && output.stderr.contains("cannot write: "), "{command}: {output:?}");
+    }
 }
 
 /// The program on free ports, its address and that of its metrics.
@@ -194,6 +244,37 @@ fn a_second_signal_ends_it_at_once() {
     assert_eq!(raw_request(&address, "GET", "/readyz", &[]).status, 503);
     program.signal(Signal::TERM);
     assert_eq!(program.wait(SOON).code, 0);
+}
+
+/// A terminal that closes is no reason to lose requests; what was started with nohup is to outlive it.
+#[test]
+fn a_hangup_ends_it_like_sigterm_unless_it_is_to_be_ignored() {
+    let database = TestDatabase::new();
+    let (program, ..) = start(&[("DATABASE_URL", database.url()), ("API_DRAIN_SECS", "0")]);
+    program.signal(Signal::HUP);
+    let output = program.wait(SOON);
+    assert!(output.code == 0 && output.stderr.contains("stopped"), "{output:?}");
+
+    let mut program = Program::new("sh")
+        .arguments(["-c", "trap '' HUP; exec \"$0\" --bind 127.0.0.1 --port 0 --metrics-port off", BINARY])
+        .variables(&[("DATABASE_URL", database.url()), ("API_DRAIN_SECS", "600")])
+        .spawn();
+    program.wait_for_line(SOON, "serving http://");
+    program.signal(Signal::HUP);
+    program.signal(Signal::INT);
+    let output = program.wait(SOON);
+    assert!(output.code == 0 && !output.stderr.contains("at once"), "{output:?}");
+}
+
+#[test]
+fn the_log_says_why_the_service_is_not_ready_and_when_it_is() {
+    let database = TestDatabase::empty();
+    let (mut program, ..) = start(&[("DATABASE_URL", database.url()), ("API_DRAIN_SECS", "0")]);
+    program.wait_for_line(SOON, "not ready: the database has no tables yet: run `kasparro-etl migrate`");
+    kasparro_core::db::migrate(database.url()).unwrap();
+    program.wait_for_line(SOON, "ready: the database can be read");
+    program.signal(Signal::TERM);
+    assert_eq!(program.wait(SOON).stderr.matches("not ready: ").count(), 1);
 }
 
 /// Ctrl-C is from somebody who waits: there is nobody who would have to notice first.

@@ -318,15 +318,24 @@ fn containers_have_no_rights_and_no_default_password() {
         assert_eq!(
             compose.matches(right).count(),
             2,
-            "{right}: once for the database, once for our programs"
+            "{right}: once for the database, once for everything else"
         );
     }
     let services = compose.split_once("\nservices:\n").unwrap().1.split_once("\nnetworks:\n").unwrap().0;
-    let database = services.split("\n  migrate:\n").next().unwrap();
+    let database = services.split("\n  roles:\n").next().unwrap();
     assert!(!database.contains("ports:"), "the database is not published");
     assert!(!compose.contains("privileged: "));
-    assert_eq!(services.matches("<<: *program").count(), 3, "migrate, etl and api");
-    for line in compose.lines().filter(|line| line.to_lowercase().contains("password")) {
-        assert!(!line.contains("PASSWORD:") && !line.contains("://"), "a password stands in {line}");
+    assert_eq!(services.matches("<<: *program").count(), 4, "roles, migrate, etl and api");
+    for (service, secret) in [("etl", "loader_url"), ("api", "reader_url")] {
+        let (_, service) = services.split_once(&format!("\n  {service}:\n")).unwrap();
+        let service = service.split("\n\n").next().unwrap();
+        assert!(service.contains(&format!("secrets: [{secret}]\n")), "a role of its own: {service}");
+    }
+    let roles = text_of("docker/roles.sql");
+    for line in compose.lines().chain(roles.lines()).filter(|line| line.to_lowercase().contains("password")) {
+        assert!(
+            !line.contains("PASSWORD:") && !line.contains("://") && !line.contains("password '"),
+            "a password stands in {line}"
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use kasparro_testkit::database::TestDatabase;
-use kasparro_testkit::process::Signal;
+use kasparro_testkit::process::{Program, Signal};
 use kasparro_testkit::simulator::{Fault, Route};
 
 use crate::support::{Role, World, etl, number};
@@ -167,17 +167,35 @@ fn a_broken_line_of_the_env_file_is_named_and_not_repeated() {
     assert_eq!(output.code, 78, "{}", output.stderr);
     assert!(output.stderr.contains(".env: line 2 is not of the form NAME=value"), "{}", output.stderr);
     assert!(!output.stderr.contains("canary"), "{}", output.stderr);
+    std::fs::write(folder.path().join(".env"), "HOST=h\nDATABASE_URL=postgresql://u:canary@h/d\0\n").unwrap();
+    let output = etl("").folder(folder.path()).arguments(["check"]).run();
+    assert_eq!(output.code, 78, "{}", output.stderr);
+    assert!(output.stderr.contains(".env: line 2 has a NUL byte"), "{}", output.stderr);
+    assert!(!output.stderr.contains("canary"), "{}", output.stderr);
+}
+
+#[test]
+fn what_cannot_be_written_is_no_success() {
+    let world = World::new();
+    let script = "exec \"$0\" migrate >/dev/full";
+    let output = Program::new("sh")
+        .arguments(["-c", script, env!("CARGO_BIN_EXE_kasparro-etl")])
+        .variable("DATABASE_URL", world.database.url())
+        .run();
+    assert_eq!(output.code, 74, "{}", output.stderr);
+    assert!(output.stderr.contains("cannot write: "), "{}", output.stderr);
 }
 
 #[test]
 fn a_wrong_setting_is_named_with_all_others() {
     let output = etl("")
         .variable("BATCH_SIZE", "many")
+        .variable("DB_STATEMENT_CACHE", "maybe")
         .variable("KASPARRO_SOURCES", "coinbase")
         .variable("COINGECKO_BASE_URL", "gopher://x")
         .run();
     assert_eq!(output.code, 78);
-    for name in ["BATCH_SIZE", "coinbase", "COINGECKO_BASE_URL"] {
+    for name in ["BATCH_SIZE", "coinbase", "COINGECKO_BASE_URL", "DB_STATEMENT_CACHE"] {
         assert!(output.stderr.contains(name), "{name}: {}", output.stderr);
     }
     let output = etl("").run();
@@ -228,6 +246,7 @@ fn a_secret_may_come_from_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("url");
     std::fs::write(&file, format!("{}\n", world.database.url())).unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let check = |mode| {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
         world.etl_at("").variable("DATABASE_URL_FILE", &file).arguments(["check"]).run()

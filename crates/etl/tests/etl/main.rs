@@ -21,6 +21,7 @@ mod recorded;
 mod reports;
 mod reprocess;
 mod reprocess_order;
+mod schedule;
 mod support;
 mod tape;
 mod upstream;
