@@ -54,7 +54,7 @@ fn runs_follow_each_other_whatever_they_end_with() {
 #[test]
 fn a_signal_reaches_the_run_and_its_exit_code_is_that_of_the_loop() {
     for signal in [Signal::TERM, Signal::INT] {
-        let stand_in = "trap 'echo ending; kill $!; exit 7' TERM; sleep 600 & echo started; wait";
+        let stand_in = "trap 'echo ending; kill -9 $!; exit 7' TERM; sleep 600 & echo started; wait";
         let (program, _folder) = every(&["600"], stand_in);
         let mut running = program.spawn();
         running.wait_for_line(SOON, "started");
