@@ -1,7 +1,7 @@
-#!/bin/sh
+#!/bin/bash
 # Runs the ETL every so many seconds, counted from start to start. The ETL itself is one-shot and exact about its end,
 # so a schedule can be this small; where there is cron or a CronJob, run `kasparro-etl` from that instead.
-set -u
+# Of bash: a program that dash has just started may miss a signal.
 every=${1-}
 case $every in
 '' | *[!0-9]* | 0* | ??????????*)
@@ -10,12 +10,15 @@ case $every in
     ;;
 esac
 
-# A signal goes to the program that runs, and its exit code becomes ours.
-child=
+# A signal goes to the program that runs, and its exit code becomes ours. It may come right after the start of one, so
+# what runs is what was started last, unless that has ended.
+ended=
 end() {
     trap '' TERM INT
-    [ -n "$child" ] || exit 143
-    kill -TERM "$child" 2>/dev/null
+    child=$!
+    if [ "$child" = "$ended" ] || ! kill -TERM "$child" 2>/dev/null; then
+        exit 143
+    fi
     wait "$child"
     exit $?
 }
@@ -23,22 +26,21 @@ trap end TERM INT
 
 in_background() {
     "$@" &
-    child=$!
-    wait "$child"
+    wait "$!"
     code=$?
-    child=
+    ended=$!
 }
 
 while :; do
     began=$(date +%s)
     in_background kasparro-etl run
-    ended="kasparro-etl ended with exit code $code"
+    said="kasparro-etl ended with exit code $code"
     case $code in
     # Usage, configuration, schema version. Ending would not help: compose would start us again at once.
-    64 | 78) ended="$ended, which somebody must mend" ;;
+    64 | 78) said="$said, which somebody must mend" ;;
     esac
     rest=$((began + every - $(date +%s)))
-    echo "$ended; next run in $((rest > 0 ? rest : 0)) s"
+    echo "$said; next run in $((rest > 0 ? rest : 0)) s"
     if [ "$rest" -gt 0 ]; then
         in_background sleep "$rest"
     fi

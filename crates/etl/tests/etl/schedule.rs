@@ -18,7 +18,7 @@ fn every(seconds: &[&str], stand_in: &str) -> (Program, TempDir) {
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     assert!(Path::new(SCRIPT).is_file());
     let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
-    (Program::new("sh").arguments([SCRIPT]).arguments(seconds).variable("PATH", path), folder)
+    (Program::new(SCRIPT).arguments(seconds).variable("PATH", path), folder)
 }
 
 #[test]
@@ -45,15 +45,16 @@ fn runs_follow_each_other_whatever_they_end_with() {
             running.wait_for_line(SOON, said);
         }
         running.signal(Signal::TERM);
-        assert_eq!(running.wait(SOON).code, 143);
+        // The next run may be at its end already.
+        let ended = running.wait(SOON).code;
+        assert!([143, code].contains(&ended), "{ended}");
     }
 }
 
 #[test]
 fn a_signal_reaches_the_run_and_its_exit_code_is_that_of_the_loop() {
     for signal in [Signal::TERM, Signal::INT] {
-        let stand_in =
-            "trap 'echo ending; kill $!; exit 7' TERM; echo started; while :; do sleep 600 & wait $!; done";
+        let stand_in = "trap 'echo ending; kill -9 $!; exit 7' TERM; sleep 600 & echo started; wait";
         let (program, _folder) = every(&["600"], stand_in);
         let mut running = program.spawn();
         running.wait_for_line(SOON, "started");
