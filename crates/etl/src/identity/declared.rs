@@ -110,7 +110,7 @@ impl Declared {
         of_source.map(|(_, old, new)| (old.as_str(), new.as_str()))
     }
 
-    /// Enters the pairs whose coins are there.
+    /// Enters the pairs whose coins are there. Coins that are the same as one that is not are the same, too.
     pub(crate) fn describe(&self, evidence: &mut Evidence) {
         let (mut same, mut never) = (BTreeSet::new(), BTreeSet::new());
         let places: HashMap<(&str, &str), usize> = evidence.places();
@@ -125,7 +125,36 @@ impl Declared {
                 };
             }
         }
+        for group in self.groups() {
+            let there: Vec<usize> = group.iter().filter_map(|id| place(id)).collect();
+            if there.len() < group.len() {
+                let pairs = there.windows(2).map(|pair| Evidence::pair(pair[0], pair[1]));
+                same.extend(pairs.filter(|pair| !never.contains(pair)));
+            }
+        }
         (evidence.same, evidence.never) = (same, never);
+    }
+
+    /// The ids that are declared to be the same, directly or by way of others, in order.
+    fn groups(&self) -> Vec<Vec<&Id>> {
+        let mut neighbours: BTreeMap<&Id, Vec<&Id>> = BTreeMap::new();
+        for ((one, other), _) in self.pairs.iter().filter(|(_, is_same)| **is_same) {
+            neighbours.entry(one).or_default().push(other);
+            neighbours.entry(other).or_default().push(one);
+        }
+        let mut groups = Vec::new();
+        while let Some((first, next)) = neighbours.pop_first() {
+            let (mut group, mut open) = (vec![first], next);
+            while let Some(id) = open.pop() {
+                if let Some(next) = neighbours.remove(id) {
+                    group.push(id);
+                    open.extend(next);
+                }
+            }
+            group.sort_unstable();
+            groups.push(group);
+        }
+        groups
     }
 
     /// A text that is another when anything is declared otherwise.
@@ -159,6 +188,16 @@ mod tests {
     fn the_later_word_counts() {
         let declared = add("same,coinpaprika,x,csv,y,\nnever,csv,y,coinpaprika,x,").unwrap();
         assert_eq!(declared.pairs.values().collect::<Vec<_>>(), [&false]);
+    }
+
+    #[test]
+    fn what_is_the_same_as_a_third_is_the_same() {
+        let lines = "same,coinpaprika,x,coingecko,y,\nsame,csv,z,coinpaprika,x,\nnever,csv,z,csv,w,\nsame,csv,v,csv,w,";
+        let declared = add(lines).unwrap();
+        let groups = declared.groups();
+        let shown: Vec<Vec<&str>> =
+            groups.iter().map(|group| group.iter().map(|(_, id)| id.as_str()).collect()).collect();
+        assert_eq!(shown, [vec!["y", "x", "z"], vec!["v", "w"]]);
     }
 
     #[test]

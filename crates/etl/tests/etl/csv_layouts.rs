@@ -45,6 +45,21 @@ fn what_a_file_means_is_loaded() {
             "# Source: example.com, downloaded today\ndate, coin, price\n2024-01-01, \"Bitcoin\", \"29000.5 USD\"\n",
             &["bitcoin 29000.5 2024-01-01 00:00"],
         ),
+        // a history whose rows were all fetched at once
+        (
+            "symbol,date,price,last_updated\nBTC,2024-01-01,1,2024-02-01 10:00:00\nBTC,2024-01-02,2,2024-02-01 10:00:00\n\
+             BTC,2024-01-03,3,2024-02-01 10:00:00\n",
+            &["btc 1 2024-01-01 00:00", "btc 2 2024-01-02 00:00", "btc 3 2024-01-03 00:00"],
+        ),
+        // the hours alone beside the days, and hours, minutes and seconds without signs between
+        (
+            "Date,Hour,Symbol,Close\n2024-01-01,9,BTC,1\n2024-01-01,23,BTC,2\n",
+            &["btc 1 2024-01-01 09:00", "btc 2 2024-01-01 23:00"],
+        ),
+        (
+            "<TICKER>,<DATE>,<TIME>,<CLOSE>\nBTC,20240101,130000,1\nBTC,20240101,140000,2\n",
+            &["btc 1 2024-01-01 13:00", "btc 2 2024-01-01 14:00"],
+        ),
         // what says that there is nothing
         (
             "date,id,price,market cap\n2024-01-01,bitcoin,1,#N/A\n2024-01-01,NaN,1,inf\n",
@@ -74,6 +89,15 @@ fn what_would_be_a_guess_is_refused_with_the_way_out() {
         (
             "symbol,when,price\nBTC,2017-01-01,1\nBTC,2017-01-02,8\n",
             &["again and again", "[file.columns] time"],
+        ),
+        (
+            "Date,Symbol,Open,High,Low,Close\n2024-01-01,BTC,1,1,1,1\n2024-01-01,BTC,1,1,1,2\n2024-01-01,BTC,1,1,1,3\n",
+            &["most rows", "[file.columns] time"],
+        ),
+        ("symbol,price\nETHBTC,0.05\nBTCUSDT,97000\nETHUSDT,3400\n", &["ETHBTC", "pairs"]),
+        (
+            "symbol,date,open,close\nBTC,2024-01-01,1,2\nBTC,2024-01-02,1,2\nsymbol,date,close,open\nBTC,2024-01-03,20,10\n",
+            &["another order", "make a file of them"],
         ),
         ("Bitcoin, all,\nid,price\na,1\n", &["skip_lines"]),
         ("<!doctype html>\n<p>404\n", &["HTML"]),
@@ -116,4 +140,28 @@ fn check_tells_what_files_are_taken_for() {
     );
     assert_eq!((check("bad.csv").code, check("none.csv").code), (65, 66));
     assert!(check("").stderr.contains("bad.csv"));
+}
+
+#[test]
+fn volumes_of_exchanges_are_in_dollars_or_left_out() {
+    for (header, cells, volume, warned) in [
+        ("Volume,Quote asset volume", "1000,42000000", Some("42000000"), false),
+        ("volume,number of trades", "1000,5", None, true),
+        ("Volume", "1000", Some("1000"), false),
+    ] {
+        let database = TestDatabase::new();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("prices.csv");
+        let rows = ["01", "02"].map(|day| format!("2024-01-{day},BTC,1,1,1,42000,{cells}\n")).concat();
+        fs::write(&path, format!("date,symbol,open,high,low,close,{header}\n{rows}")).unwrap();
+        let output =
+            etl(database.url()).variable("KASPARRO_SOURCES", "csv").variable("CSV_FILE_PATH", &path).run();
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        assert_eq!(output.stderr.contains("counts in coins"), warned, "{header}: {}", output.stderr);
+        let found = texts(
+            &mut database.connect(),
+            "select distinct coalesce(volume_24h_usd::text, '') from cleaned_data",
+        );
+        assert_eq!(found, [volume.unwrap_or_default()], "{header}");
+    }
 }

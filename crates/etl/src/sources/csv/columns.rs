@@ -130,6 +130,9 @@ const NAMES: [(Role, &[&str]); 14] = [
             "quoteusdvolume24h",
             "totalvolumeusd",
             "volumeusd",
+            // What was traded for the coins, in what the prices are in.
+            "quotevolume",
+            "quoteassetvolume",
             "volume24h",
             "24hvolume",
             "vol24h",
@@ -188,12 +191,6 @@ const NAMES: [(Role, &[&str]); 14] = [
             "pricetimestamp",
             "pricedate",
             "recordedat",
-            "fetchedat",
-            "scrapedat",
-            "collectedat",
-            "snapshotat",
-            "snapshottime",
-            "snapshotdate",
             "timestamp",
             "snappedat",
             "datetime",
@@ -210,6 +207,13 @@ const NAMES: [(Role, &[&str]); 14] = [
             "closetime",
             "timeclose",
             "opentime",
+            // When it was fetched is the time of the price only where nothing else is.
+            "fetchedat",
+            "scrapedat",
+            "collectedat",
+            "snapshotat",
+            "snapshottime",
+            "snapshotdate",
         ],
     ),
     (Role::TimeOfDay, &["timeofday", "time", "timeutc", "hour", "clock"]),
@@ -303,6 +307,18 @@ fn key(name: &str) -> String {
 pub(super) fn are_candles(header: &[String]) -> bool {
     let keys: Vec<String> = header.iter().map(|cell| key(cell)).collect();
     ["open", "high", "low"].iter().all(|word| keys.iter().any(|key| key.starts_with(word)))
+}
+
+/// Whether there are columns that exchanges alone have, whose volumes are in coins unless the name says otherwise.
+pub(super) fn are_of_exchange(header: &[String]) -> bool {
+    const WORDS: [&str; 5] = ["takerbuy", "numberoftrades", "tradecount", "trades", "tradescount"];
+    let keys: Vec<String> = header.iter().map(|cell| key(cell)).collect();
+    keys.iter().any(|key| WORDS.iter().any(|word| key.starts_with(word)))
+}
+
+/// Whether the name of a column of volumes says no unit.
+pub(super) fn is_bare_volume(name: &str) -> bool {
+    ["volume", "vol"].contains(&key(name).as_str())
 }
 
 /// Whether the name itself says that the cells are trading pairs.

@@ -3,6 +3,7 @@
 use super::candles;
 use super::coin::CoinColumns;
 use super::columns::{Role, says_percent};
+use super::grain::is_too_coarse;
 use super::head::Head;
 use super::map::{ChangeUnit, Declared};
 use super::number::{Notation, Shape, Style, shape_in};
@@ -64,16 +65,15 @@ impl Layout {
             ));
         }
         let coin = CoinColumns::of(head, &declared.coin, warnings)?;
-        let time = TimeColumn::of(head, declared)?;
         let mut figures = choose_figures(head, declared, warnings)?;
+        let time = TimeColumn::of(head, declared, |time| {
+            is_too_coarse(head, &coin, figures.price, |row| time.read(|column| row.cell(column)))
+        })?;
         if let Some(volume) = figures.volume
             && !declared.columns.contains_key(&Role::Volume)
-            && candles::are_short(head, &coin, time.as_ref())
+            && let Some(reason) = candles::of_another_volume(head, &coin, time.as_ref(), volume)
         {
-            warnings.push(format!(
-                "the column {:?} holds what was traded in candles shorter than a day, not in 24 hours: it is left out",
-                head.header[volume]
-            ));
+            warnings.push(format!("the column {:?} {reason}: it is left out", head.header[volume]));
             figures.volume = None;
         }
         let style = match declared.notation {

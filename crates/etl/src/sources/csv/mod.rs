@@ -13,6 +13,7 @@ mod declared_time;
 mod describe;
 mod extract;
 mod file;
+mod grain;
 mod head;
 mod kept;
 mod layout;

@@ -1,8 +1,10 @@
 //! Brings the rows of a chunk to unified records. Pure.
 
+use ::csv::ByteRecord;
 use kasparro_core::Reject;
 
-use super::records::{BOM, Records, is_blank};
+use super::columns::Columns;
+use super::records::{BOM, Records, is_blank, trim};
 use super::row::RowReader;
 use super::scanner::line_ends;
 use crate::failure::{FailureKind, SourceError};
@@ -38,6 +40,15 @@ pub(super) fn normalise(batch: &RawBatch) -> Result<Normalised, SourceError> {
         }
         match reader.read(row, position) {
             Ok(record) => normalised.records.push(record),
+            // Above the first row it is one that the declared names of the columns stand for.
+            Err(_) if !(is_first && position == 0) && is_other_header(row, &layout.header) => {
+                let message = format!(
+                    "{}: row {position} of it is a header with other columns, or the same in another order, and the rows behind \
+                     it would be misread; make a file of them",
+                    batch.origin()
+                );
+                return Err(SourceError::new(FailureKind::Refused, message));
+            }
             Err(flaw) => normalised.rejects.push(Reject {
                 code: flaw.code,
                 field: flaw.column.and_then(|column| layout.header.get(column)).cloned(),
@@ -49,4 +60,16 @@ pub(super) fn normalise(batch: &RawBatch) -> Result<Normalised, SourceError> {
         position += 1;
     }
     Ok(normalised)
+}
+
+/// Whether files were joined whose headers differ.
+fn is_other_header(row: &ByteRecord, header: &[String]) -> bool {
+    let cells: Option<Vec<String>> =
+        row.iter().map(|cell| std::str::from_utf8(cell).ok().map(|text| trim(text).to_owned())).collect();
+    let is_same = |cells: &[String]| {
+        let same =
+            |(cell, name): (&String, &String)| cell.trim_start_matches('\u{feff}').eq_ignore_ascii_case(name);
+        cells.len() == header.len() && cells.iter().zip(header).all(same)
+    };
+    cells.is_some_and(|cells| !is_same(&cells) && Columns::of(&cells).suffice())
 }

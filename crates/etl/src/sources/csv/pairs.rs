@@ -82,6 +82,10 @@ impl Pairs {
         if name.is_none() && are_candles(&head.header) && cells.iter().all(|cell| is_joined_pair(cell)) {
             return Self::Others((*first).to_owned());
         }
+        let is_alone = name.is_none() && head.columns.of_role(Role::Id).next().is_none();
+        if is_alone && are_joined_pairs(&cells) {
+            return Self::Others((*first).to_owned());
+        }
         let pairs = cells.iter().filter(|cell| is_pair(cell)).count();
         if pairs * 2 < cells.len() && !says_pair(&head.header[symbol]) {
             return Self::None;
@@ -103,6 +107,21 @@ fn is_pair(cell: &str) -> bool {
 fn is_joined_pair(cell: &str) -> bool {
     let ends = |quote: &&str| cell.len() > quote.len() + 1 && cell.to_uppercase().ends_with(*quote);
     !cell.contains(SEPARATORS) && QUOTES.iter().any(ends)
+}
+
+/// Whether a list is one of pairs, of whatever an exchange trades: nearly all are joined of two, and what others are quoted in
+/// is traded itself (`BTCUSDT`, `ETHBTC`), which no list of coins shows by chance.
+fn are_joined_pairs(cells: &[&str]) -> bool {
+    let joined = cells.iter().filter(|cell| is_joined_pair(cell)).count();
+    let is_of_quotes = |cell: &&str| {
+        (1..cell.len()).any(|at| cell.is_char_boundary(at) && is_quote(&cell[..at]) && is_quote(&cell[at..]))
+    };
+    cells.len() > 2 && joined * 10 >= cells.len() * 9 && cells.iter().any(is_of_quotes)
+}
+
+/// Whether exchanges wrote the pairs: theirs have a stroke, those of Yahoo, whose volumes are in dollars, a hyphen.
+pub(super) fn has_stroke(pair: &str) -> bool {
+    pair.contains('/')
 }
 
 pub(super) fn refused_pairs(column: &str, pair: &str) -> String {
@@ -159,13 +178,17 @@ mod tests {
             "name,close\nETH-EUR,1\n",
             "pair,price\nBTCUSDT,1\n",
             "id,price\nBTC-EUR,1\n",
+            "symbol,price\nETHBTC,1\nLTCBTC,1\nBTCUSDT,1\nETHUSDT,1\nBTCTRY,1\n",
         ] {
             assert!(columns(refused).unwrap_err().contains("pairs"), "{refused}");
         }
         let named = "name,symbol,open,high,low,close\nLido Staked Ether,STETH,1,1,1,1\n";
-        for coins in
-            [named, "symbol,close\nFDUSD,1\n", "id,price\nbtc-bitcoin,1\n", "id,price\nhuobi-btc,1\n"]
-        {
+        for coins in [
+            named,
+            "symbol,close\nFDUSD,1\nSTETH,2\nCBETH,1\nEZETH,3\n",
+            "id,price\nbtc-bitcoin,1\n",
+            "id,price\nhuobi-btc,1\n",
+        ] {
             assert!(columns(coins).is_ok(), "{coins}");
         }
     }

@@ -6,7 +6,7 @@ use super::columns::Role;
 use super::declared_time::DeclaredTime;
 use super::head::{Head, Row};
 use super::map::Declared;
-use super::time::{FormError, TimeForm, time_of_day};
+use super::time::{FormError, TimeForm, is_plain_clock, time_of_day};
 
 /// The column of the times.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,18 +43,35 @@ impl Time {
 }
 
 impl TimeColumn {
-    /// The first column, by the order of their names, whose form leaves no doubt; `None` when there is none.
+    /// The first column, by the order of their names, whose form leaves no doubt and under which the rows of a coin do not
+    /// fall together; `None` when there is none. `is_too_coarse` tells whether they do.
     ///
     /// # Errors
     /// A sentence when there are times, but not without guessing.
-    pub(super) fn of(head: &Head, declared: &Declared) -> Result<Option<Self>, String> {
-        let found = match &declared.time {
-            Some(form) => Some(declared_column(head, form)?),
-            None => seen_column(head)?,
-        };
-        let Some((column, form)) = found else { return Ok(None) };
+    pub(super) fn of(
+        head: &Head,
+        declared: &Declared,
+        is_too_coarse: impl Fn(&Self) -> bool,
+    ) -> Result<Option<Self>, String> {
+        if let Some(form) = &declared.time {
+            let (column, form) = declared_column(head, form)?;
+            return Self::with_clock(head, column, form).map(Some);
+        }
+        let Some(columns) = seen_columns(head)? else { return Ok(None) };
+        let mut first = None;
+        for (column, form) in columns {
+            let time = Self::with_clock(head, column, Time::Seen(form))?;
+            if declared.columns.contains_key(&Role::Time) || !is_too_coarse(&time) {
+                return Ok(Some(time));
+            }
+            first.get_or_insert(time);
+        }
+        first.map_or(Ok(None), |time| Err(too_coarse(&head.header[time.column])))
+    }
+
+    fn with_clock(head: &Head, column: usize, form: Time) -> Result<Self, String> {
         let clock = if form.is_day() { clock_column(head, column)? } else { None };
-        Ok(Some(Self { column, form, clock }))
+        Ok(Self { column, form, clock })
     }
 
     /// The time of a row, from the trimmed texts of its cells; `None` where that is no time.
@@ -69,7 +86,8 @@ impl TimeColumn {
     }
 }
 
-fn seen_column(head: &Head) -> Result<Option<(usize, Time)>, String> {
+/// The columns of times, the likeliest first.
+fn seen_columns(head: &Head) -> Result<Option<Vec<(usize, TimeForm)>>, String> {
     let (mut found, mut doubt) = (Vec::new(), None);
     for column in head.columns.of_role(Role::Time) {
         match TimeForm::of(head.cells(column)) {
@@ -82,8 +100,17 @@ fn seen_column(head: &Head) -> Result<Option<(usize, Time)>, String> {
     let Some(first) = found.first().copied() else { return doubt.map_or(Ok(None), Err) };
     // Days beside times of these very days say less than they do.
     let finer = found.iter().filter(|_| first.1.is_day()).find(|other| refines(head, first, **other));
-    let (column, form) = finer.copied().unwrap_or(first);
-    Ok(Some((column, Time::Seen(form))))
+    let likeliest = finer.copied().unwrap_or(first);
+    let others = found.iter().copied().filter(|(column, _)| *column != likeliest.0);
+    Ok(Some(std::iter::once(likeliest).chain(others).collect()))
+}
+
+fn too_coarse(name: &str) -> String {
+    format!(
+        "most rows say another price of a coin than others of the same {name:?}, so that is not the time of each, or not all of \
+         it; declare in a CSV map (CSV_MAP) which column is, [file.columns] time = \"...\" (and time_of_day = \"...\" if \
+         that stands apart), or give each row its own"
+    )
 }
 
 /// Whether one column has the times of the days that another has.
@@ -134,11 +161,16 @@ fn clock_column(head: &Head, days: usize) -> Result<Option<usize>, String> {
         return Ok(None);
     };
     let mut cells = head.cells(column).filter(|cell| !cell.is_empty());
-    match cells.find(|cell| time_of_day(cell).is_none() && !is_whole_time(cell)) {
+    // `9` among `120000` may be a second as well as an hour.
+    let plain = |cell: &str| is_plain_clock(cell).then_some(cell.len() > 2);
+    let first = cells.clone().next().and_then(plain);
+    let is_odd = |cell: &str| plain(cell) != first || time_of_day(cell).is_none() && !is_whole_time(cell);
+    match cells.find(|cell| is_odd(cell)) {
         None => Ok(head.cells(column).any(|cell| time_of_day(cell).is_some()).then_some(column)),
         Some(cell) => Err(format!(
-            "the column {:?} holds days and {:?} holds {cell:?}, which is no time of day (such as 23:59); write both into one column \
-             (2021-07-06T23:59:59Z), or declare in a CSV map (CSV_MAP) that it does not count: [file.columns] time_of_day = \"\"",
+            "the column {:?} holds days and {:?} holds {cell:?}, which is no time of day as the others are (such as 23:59); write both \
+             into one column (2021-07-06T23:59:59Z), or declare in a CSV map (CSV_MAP) that it does not count, if the days alone \
+             tell the rows of a coin apart: [file.columns] time_of_day = \"\"",
             head.header[days], head.header[column]
         )),
     }
@@ -173,7 +205,7 @@ mod tests {
 
     fn column(text: &str) -> Result<Option<TimeColumn>, String> {
         let declared = Declared::default();
-        TimeColumn::of(&Head::read(text.as_bytes(), true, &declared)?, &declared)
+        TimeColumn::of(&Head::read(text.as_bytes(), true, &declared)?, &declared, |_| false)
     }
 
     fn seen(column: usize, form: TimeForm, clock: Option<usize>) -> Result<Option<TimeColumn>, String> {
@@ -228,8 +260,21 @@ mod tests {
             column("date,time,id,price\n2021-07-06,2021-07-07,a,1\n"),
             seen(0, TimeForm::IsoDate, None)
         );
-        let refusal = column("date,hour,id,price\n2021-07-06,7,a,1\n").unwrap_err();
-        assert!(refusal.contains("\"hour\" holds \"7\"") && refusal.contains("time_of_day"), "{refusal}");
+        for plain in ["7", "23", "235959"] {
+            assert_eq!(
+                column(&format!("date,hour,id,price\n2021-07-06,{plain},a,1\n")),
+                seen(0, TimeForm::IsoDate, Some(1)),
+                "{plain}"
+            );
+        }
+        for (cells, odd) in [(["25", "1"], "25"), (["120000", "9"], "9"), (["1:00", "2"], "2")] {
+            let rows = cells.map(|cell| format!("2021-07-06,{cell},a,1\n")).concat();
+            let refusal = column(&format!("date,hour,id,price\n{rows}")).unwrap_err();
+            assert!(
+                refusal.contains(&format!("\"hour\" holds {odd:?}")) && refusal.contains("time_of_day"),
+                "{refusal}"
+            );
+        }
         assert!(column("time,id,price\n23:59,a,1\n").unwrap_err().contains("23:59"));
     }
 }

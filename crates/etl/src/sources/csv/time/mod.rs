@@ -129,13 +129,25 @@ impl TimeForm {
     }
 }
 
-/// Reads a trimmed cell with a time of day (`23:59:59`, `9:05 PM`): how long after the beginning of the day it is.
+/// Reads a trimmed cell with a time of day (`23:59:59`, `9:05 PM`, the hour `23`, `235959`): how long after the beginning of
+/// the day it is.
 pub(super) fn time_of_day(text: &str) -> Option<TimeDelta> {
+    if is_plain_clock(text) {
+        let part = |at: usize| text.get(at..at + 2).map_or(Some(0), |part| part.parse::<u32>().ok());
+        let (hour, rest) = if text.len() < 2 { (text.parse().ok()?, 2) } else { (part(0)?, 2) };
+        let time = NaiveTime::from_hms_opt(hour, part(rest)?, part(rest + 2)?)?;
+        return Some(time - NaiveTime::MIN);
+    }
     let mut rest = Rest(text.as_bytes());
     let time = clock_of_day(&mut rest)?;
     let since = TimeDelta::seconds(i64::from(time.num_seconds_from_midnight()))
         + TimeDelta::nanoseconds(i64::from(time.nanosecond()));
     rest.0.is_empty().then_some(since)
+}
+
+/// Whether a time of day is digits alone: an hour, or hour, minute and second.
+pub(super) fn is_plain_clock(text: &str) -> bool {
+    matches!(text.len(), 1 | 2 | 6) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The day of Bitcoin's first block: no coin has a price before.
