@@ -1,6 +1,6 @@
 //! Whether the rows of a file are told apart by their coins and times.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 
@@ -15,17 +15,16 @@ pub(super) fn is_too_coarse(
     price: usize,
     time: impl Fn(&Row) -> Option<DateTime<Utc>>,
 ) -> bool {
-    let mut prices: HashMap<(String, DateTime<Utc>), Vec<&str>> = HashMap::new();
+    let (mut keys, mut prices) = (HashSet::new(), HashSet::new());
     let mut rows = 0;
     for row in &head.rows {
         let [id, name, symbol] = coin.texts(|column| row.cell(column));
         let Some(at) = time(row) else { continue };
         rows += 1;
-        let of_key = prices.entry((coin.crypto_id(id, name, symbol).into_owned(), at)).or_default();
-        if !of_key.contains(&row.cell(price)) {
-            of_key.push(row.cell(price));
-        }
+        let key = (coin.crypto_id(id, name, symbol).into_owned(), at);
+        keys.insert(key.clone());
+        prices.insert((key, row.cell(price)));
     }
-    let lost: usize = prices.values().map(|prices| prices.len() - 1).sum();
+    let lost = prices.len() - keys.len();
     lost > 1 && lost * 2 >= rows
 }
