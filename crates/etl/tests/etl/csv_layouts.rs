@@ -97,7 +97,7 @@ fn what_would_be_a_guess_is_refused_with_the_way_out() {
         ("symbol,price\nETHBTC,0.05\nBTCUSDT,97000\nETHUSDT,3400\n", &["ETHBTC", "pairs"]),
         (
             "symbol,date,open,close\nBTC,2024-01-01,1,2\nBTC,2024-01-02,1,2\nsymbol,date,close,open\nBTC,2024-01-03,20,10\n",
-            &["another order", "make a file of them"],
+            &["\"symbol,date,close,open\" is another header", "split the file there"],
         ),
         ("Bitcoin, all,\nid,price\na,1\n", &["skip_lines"]),
         ("<!doctype html>\n<p>404\n", &["HTML"]),

@@ -42,10 +42,12 @@ pub(super) fn normalise(batch: &RawBatch) -> Result<Normalised, SourceError> {
             Ok(record) => normalised.records.push(record),
             // Above the first row it is one that the declared names of the columns stand for.
             Err(_) if !(is_first && position == 0) && is_other_header(row, &layout.header) => {
+                let found = String::from_utf8_lossy(records.raw());
                 let message = format!(
-                    "{}: row {position} of it is a header with other columns, or the same in another order, and the rows behind \
-                     it would be misread; make a file of them",
-                    batch.origin()
+                    "{}: the row {:?} is another header, with other columns or the same in another order; the rows behind it would \
+                     be misread: split the file there",
+                    batch.origin(),
+                    found.trim().chars().take(200).collect::<String>()
                 );
                 return Err(SourceError::new(FailureKind::Refused, message));
             }
